@@ -168,9 +168,7 @@ class PredictionRow(Base):
         Index(None, "dataset_id", "set_name"),
     )
 
-    model_version_id: Mapped[int] = mapped_column(
-        ForeignKey("model_versions.id"), primary_key=True
-    )
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
     sample_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     set_name: Mapped[str]

@@ -1,0 +1,1 @@
+"""Wire types and vocabulary that two services share; no logic."""

@@ -1,0 +1,1 @@
+"""What every service of the suite shares and no domain word names: the web side of a service."""

@@ -1,0 +1,142 @@
+"""From bytes to a validated request: the one place where a caller's input is parsed."""
+
+import json
+from typing import Any, NoReturn
+
+from flask import Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
+
+from servicekit.errors import Detail, Invalid
+
+MAX_DEPTH = 32
+MAX_DETAILS = 20
+
+
+class MalformedBody(Invalid):
+    """Malformed JSON."""
+
+    advice = "Send a JSON object in UTF-8, without NaN or Infinity."
+
+
+class InvalidRequest(Invalid):
+    """Invalid request."""
+
+    advice = "Correct the fields listed under 'details'."
+
+
+def parse_body(request: Request, adapter: TypeAdapter[Any]) -> Any:
+    """Return the validated body.
+
+    Raises
+    ------
+    UnsupportedMediaType
+        The body is not declared as JSON (415).
+    MalformedBody
+        Not UTF-8, not JSON, NaN or Infinity, a number or nesting beyond all use, or text that
+        PostgreSQL cannot hold (NUL, lone surrogates).
+    InvalidRequest
+        A key is missing, unknown or of the wrong type; `details` names each.
+    """
+    raw = request.get_data(cache=False)
+    if not request.is_json:
+        raise UnsupportedMediaType()
+    return validate(adapter, load_json(raw))
+
+
+def parse_query(request: Request, model: type[BaseModel]) -> BaseModel:
+    """Return the validated query string; a key given twice is refused."""
+    repeated = [key for key, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise InvalidRequest(details=[Detail(key, "is given more than once") for key in repeated])
+    values = request.args.to_dict()
+    _check_value(values, 1)
+    try:
+        return model.model_validate(values, strict=False)
+    except ValidationError as error:
+        _refuse(error)
+
+
+def load_json(raw: bytes) -> Any:
+    """Parse strict JSON; see `parse_body` for what is refused."""
+    try:
+        value = json.loads(
+            raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_repeats
+        )
+    except UnicodeDecodeError:
+        raise MalformedBody("The body is not UTF-8.") from None
+    except RecursionError:
+        raise MalformedBody("The body is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise MalformedBody(
+            f"{error.msg} at line {error.lineno}, column {error.colno}. Send a JSON object."
+        ) from None
+    except ValueError as error:
+        raise MalformedBody(str(error)) from None
+    _check_value(value, 1)
+    return value
+
+
+def validate(adapter: TypeAdapter[Any], value: Any) -> Any:
+    """Return `value` as the adapter's type or raise `InvalidRequest` naming each bad field."""
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        _refuse(error)
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    details = [Detail(_path(item["loc"]), item["msg"]) for item in found[:MAX_DETAILS]]
+    raise InvalidRequest(
+        "; ".join(
+            f"{item.path}: {item.problem}" if item.path else item.problem for item in details[:3]
+        ),
+        details=details,
+    ) from None
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _no_constant(token: str) -> NoReturn:
+    raise ValueError(f"{token} is not a JSON number. Leave the value out or send null.")
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("The body holds a key twice.")
+    return value
+
+
+def _check_value(value: Any, depth: int) -> None:
+    """Refuse what no later layer could store: see `parse_body`."""
+    if depth > MAX_DEPTH:
+        raise MalformedBody(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key)
+            _check_value(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_value(item, depth + 1)
+    elif isinstance(value, float):
+        if value in (float("inf"), float("-inf")):
+            raise MalformedBody("A number is too large for a 64-bit float.")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise MalformedBody("A whole number is beyond 64 bits.")
+
+
+def _check_text(value: str) -> None:
+    if "\x00" in value:
+        raise MalformedBody("Text must not hold the NUL character.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedBody("Text holds half of a surrogate pair.") from None

@@ -1,0 +1,3 @@
+"""The version of the suite, one for all services."""
+
+VERSION = "0.1.0"
