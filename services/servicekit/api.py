@@ -42,9 +42,11 @@ HTTP_ADVICE: Mapping[int, tuple[str, str]] = {
         "This path does not take that method; see the Allow header and /docs.",
     ),
     413: ("Body too large", "Send a smaller body; the limit is CELLAR_MAX_BODY_BYTES."),
+    414: ("Address too long", "Send what is long in the body, not in the URL."),
     415: ("Not JSON", "Send the body as JSON with the header Content-Type: application/json."),
     431: ("Headers too large", "Send fewer or shorter headers."),
     500: ("Internal error", "The fault is ours. Quote the X-Request-ID header when you report it."),
+    501: ("Unknown transfer coding", "Send the body whole or as chunks."),
 }
 
 

@@ -37,6 +37,8 @@ def create_service(
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.strict_slashes = False
+    # A doubled slash is an unknown path like any other, not a redirect with an HTML page.
+    app.url_map.merge_slashes = False
     named_checks: dict[str, Check] = {}
     if database is not None:
         database.init_app(app)

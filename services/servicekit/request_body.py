@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 from flask import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from servicekit.errors import Detail, Invalid
 
@@ -30,6 +30,8 @@ def parse_body(request: Request, adapter: TypeAdapter[Any]) -> Any:
 
     Raises
     ------
+    RequestEntityTooLarge
+        The body reaches the limit (413).
     UnsupportedMediaType
         The body is not declared as JSON (415).
     MalformedBody
@@ -39,6 +41,9 @@ def parse_body(request: Request, adapter: TypeAdapter[Any]) -> Any:
         A key is missing, unknown or of the wrong type; `details` names each.
     """
     raw = request.get_data(cache=False)
+    if request.max_content_length is not None and len(raw) >= request.max_content_length:
+        # A body sent in chunks is cut off at the limit without a word.
+        raise RequestEntityTooLarge()
     if not request.is_json:
         raise UnsupportedMediaType()
     return validate(adapter, load_json(raw))

@@ -33,7 +33,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "bind": f"{self._settings.bind_host}:{self._settings.port}",
             "workers": self._settings.workers,
             "threads": self._settings.threads,
-            "worker_class": "gthread",
+            "worker_class": "servicekit.server_worker.JsonErrorWorker",
             "preload_app": True,
             # gthread workers beat from their main thread, so a long request is no silent worker.
             "timeout": 120,

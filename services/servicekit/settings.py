@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as MalformedSource
 from sqlalchemy import URL
 
 PREFIX = "CELLAR_"
@@ -107,6 +108,11 @@ class ServiceSettings(BaseSettings):
                 for item in error.errors(include_input=False, include_url=False)
             )
             raise SettingsError("; ".join(problems)) from None
+        except MalformedSource as error:
+            # A list or mapping is read as JSON; the source's text names the field, not the value.
+            raise SettingsError(
+                f"{PREFIX}{str(error).split(chr(34))[1].upper()}: is not JSON"
+            ) from None
 
     def database_url(self, database_name: str | None = None) -> URL:
         """Return the URL of `database_name` (default: the dataset database) for SQLAlchemy."""

@@ -26,6 +26,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+# A caller may invent methods; the counters must not grow with them.
+_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 REQUESTS = Counter(
@@ -56,8 +58,9 @@ def register_telemetry(app: Flask) -> None:
     def end(response: Response) -> Response:
         duration_s = time.perf_counter() - g.get("started_s", time.perf_counter())
         route = request.url_rule.rule if request.url_rule else "unknown"
-        REQUESTS.labels(app.name, request.method, route, response.status_code).inc()
-        DURATION.labels(app.name, request.method, route).observe(duration_s)
+        method = request.method if request.method in _KNOWN_METHODS else "other"
+        REQUESTS.labels(app.name, method, route, response.status_code).inc()
+        DURATION.labels(app.name, method, route).observe(duration_s)
         response.headers[REQUEST_ID_HEADER] = request_id()
         quiet = request.path in {"/health", "/ready", "/prometheus_metrics"}
         access_log.log(
@@ -83,19 +86,17 @@ def prometheus_text() -> Response:
 class _RequestIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = _request_id.get()
-        # A caller's path may hold line breaks: one event must stay one line.
-        if record.args:
-            record.args = tuple(_one_line(arg) for arg in record.args)
         return True
-
-
-def _one_line(value: object) -> object:
-    return value.replace("\n", "\\n").replace("\r", "\\r") if isinstance(value, str) else value
 
 
 class _UtcFormatter(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # A path or an error may quote the caller's line breaks: one event must stay one line.
+        record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")
+        return super().formatMessage(record)
 
 
 class _JsonFormatter(_UtcFormatter):

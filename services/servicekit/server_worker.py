@@ -1,0 +1,56 @@
+"""Gunicorn's threaded worker, answering in our shape what never reaches the application.
+
+A request line that is no HTTP, is too long or carries broken headers is refused by the server
+itself, which would send an HTML page.
+"""
+
+import logging
+import socket
+from typing import Any
+
+from gunicorn.http.errors import (
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.workers.gthread import ThreadWorker
+
+from servicekit.api import HTTP_ADVICE, error_response
+
+log = logging.getLogger(__name__)
+
+
+class JsonErrorWorker(ThreadWorker):  # type: ignore[misc]
+    """Threaded worker whose own refusals are JSON."""
+
+    def handle_error(
+        self, req: Any, client: socket.socket, addr: tuple[str, int] | None, exc: Exception
+    ) -> None:
+        """Answer a request that could not be handed to the application, then let it close."""
+        status = refusal_status(exc)
+        if status == 500:
+            log.error("The server failed on a request", exc_info=exc)
+        else:
+            log.info("Refused a request from %s: %s", addr[0] if addr else "?", exc)
+        answer = error_response(status, *HTTP_ADVICE[status])
+        body = answer.get_data()
+        head = (
+            f"HTTP/1.1 {answer.status}\r\nConnection: close\r\n"
+            f"Content-Type: {answer.content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            client.sendall(head.encode("latin-1") + body)
+        except OSError:
+            log.debug("The caller was gone before the refusal was sent")
+
+
+def refusal_status(error: Exception) -> int:
+    """Return the status of what went wrong before the application was reached."""
+    if isinstance(error, LimitRequestLine):
+        return 414
+    if isinstance(error, LimitRequestHeaders):
+        return 431
+    if isinstance(error, UnsupportedTransferCoding):
+        return 501
+    return 400 if isinstance(error, ParseException) else 500
