@@ -1,0 +1,157 @@
+"""One compose project as tests see it: its commands, its containers, its answers over HTTP."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+ROOT = Path(__file__).parents[2]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+SERVICES = ("simulator", "ml_model", "tracking", "monitoring")
+
+
+def run(*command: str, timeout_s: float = 120, check: bool = True) -> str:
+    """Run a command and return what it printed; a failure carries its own words."""
+    # What a developer has exported must not win over the project's own settings.
+    ours = re.compile(r"CELLAR_|COMPOSE_|POSTGRES_|BIND_ADDRESS$|\w+_PORT$")
+    environment = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    if check and done.returncode != 0:
+        shown = " ".join(command)
+        raise AssertionError(f"`{shown}` ended with {done.returncode}:\n{done.stdout[-6000:]}")
+    return done.stdout
+
+
+def wait_until(
+    what: str, true: Callable[[], bool], *, timeout_s: float, every_s: float = 0.5
+) -> None:
+    """Ask until the answer is yes; an answer that never comes fails, saying what was awaited."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Waited {timeout_s:.0f} s in vain for: {what}")
+        time.sleep(every_s)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The running compose project."""
+
+    project: str
+    env_file: Path
+    variables: dict[str, str]
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def compose(self, *arguments: str, timeout_s: float = 300, check: bool = True) -> str:
+        """Run `docker compose` on this project."""
+        return run(
+            *("docker", "compose", "--project-name", self.project),
+            *("--env-file", str(self.env_file), "--file", str(COMPOSE_FILE), *arguments),
+            timeout_s=timeout_s,
+            check=check,
+        )
+
+    def up(self) -> None:
+        """Build what changed, start what is not there, and return when all five are healthy."""
+        try:
+            self.compose(
+                *("up", "--detach", "--build", "--wait", "--wait-timeout", "300"), timeout_s=1800
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.state_of_all()}") from None
+
+    def state_of_all(self) -> str:
+        """Return the state and the latest log lines of every container, for a person."""
+        return self.compose("ps", "--all", check=False) + self.compose(
+            "logs", "--no-color", "--timestamps", "--tail", "150", check=False
+        )
+
+    def container(self, service: str) -> str:
+        """Return the id of the service's one container."""
+        return self.compose("ps", "--all", "--quiet", service).strip()
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """Return what the engine knows of the service's container."""
+        described: dict[str, Any] = json.loads(run("docker", "inspect", self.container(service)))[0]
+        return described
+
+    def health(self, service: str) -> str:
+        """Return `starting`, `healthy` or `unhealthy`; the state where it does not run."""
+        state = self.inspect(service)["State"]
+        return str(state["Health"]["Status"] if state["Status"] == "running" else state["Status"])
+
+    def wait_healthy(self, service: str, timeout_s: float = 180) -> None:
+        """Wait until the service's own health check passes."""
+        wait_until(
+            f"{service} healthy",
+            lambda: self.health(service) == "healthy",
+            timeout_s=timeout_s,
+        )
+
+    def inside(self, service: str, *command: str) -> str:
+        """Run a command in the service's container, as the user that the service runs as."""
+        return self.compose("exec", "--no-TTY", service, *command)
+
+    def sql(self, statement: str, database: str = "cellar") -> str:
+        """Return what the database answers, unaligned, one line per row."""
+        psql = ("psql", "--username", "postgres", "--no-psqlrc", "--tuples-only", "--no-align")
+        return self.inside("postgres", *psql, "--dbname", database, "--command", statement).strip()
+
+    def crash(self, service: str) -> None:
+        """End the service as a power cut would, wait until it is back by itself and healthy.
+
+        The program below the container's first process is killed from inside, not by `docker
+        kill`: that counts as a wish of the operator, after which the restart policy does nothing.
+        """
+        before = self.inspect(service)
+        kill = "for p in $(cat /proc/1/task/1/children); do kill -9 $p; done"
+        # The shell may go down with its container before it can report.
+        self.compose("exec", "--no-TTY", service, "sh", "-c", kill, check=False)
+
+        def is_back() -> bool:
+            now = self.inspect(service)
+            return bool(
+                now["RestartCount"] == before["RestartCount"] + 1
+                and now["State"]["Status"] == "running"
+            )
+
+        wait_until(f"{service} restarted", is_back, timeout_s=60)
+        self.wait_healthy(service)
+
+    def started_at(self) -> dict[str, str]:
+        """Return when each container's present process was started."""
+        names = self.compose("config", "--services").split()
+        return {name: str(self.inspect(name)["State"]["StartedAt"]) for name in names}
+
+    def url(self, name: str) -> str:
+        """Return the base URL of a service, or of `mlflow`, on the host."""
+        return f"http://127.0.0.1:{self.variables[f'{name.upper()}_PORT']}"
+
+    def call(
+        self, method: str, name: str, path: str, *, timeout_s: float = 180, **options: Any
+    ) -> requests.Response:
+        """Send one request."""
+        return self.session.request(method, self.url(name) + path, timeout=timeout_s, **options)
+
+    def ask(self, method: str, name: str, path: str, body: object = None, status: int = 200) -> Any:
+        """Send one request that must be answered with `status`; return the answer's JSON."""
+        answer = self.call(method, name, path, json=body)
+        assert answer.status_code == status, f"{method} {path} {body}: {answer.text}"
+        return answer.json()

@@ -1,0 +1,94 @@
+"""What a container may do: as little as its work needs."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from compose_suite import SERVICES, Suite
+
+pytestmark = pytest.mark.containers
+EVERY_CONTAINER = ("postgres", *SERVICES)
+
+PROBE = """
+import json, os, pathlib
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+def writable(folder):
+    try:
+        pathlib.Path(folder, "probe").write_text("x")
+        pathlib.Path(folder, "probe").unlink()
+        return True
+    except OSError:
+        return False
+print(json.dumps({
+    "user": os.getuid(), "group": os.getgid(),
+    "capabilities": int(status["CapEff"], 16) | int(status["CapBnd"], 16),
+    "no_new_privileges": status["NoNewPrivs"].strip(),
+    "writable": [f for f in ("/", "/etc", "/opt/cellar", "/opt/venv", "/usr/local/bin", "/tmp")
+                 if writable(f)],
+}))
+"""
+
+
+def test_the_suite_is_five_containers(suite: Suite) -> None:
+    assert set(suite.compose("ps", "--services").split()) == set(EVERY_CONTAINER)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_runs_without_any_right_and_writes_only_to_its_scratch_folder(
+    suite: Suite, service: str
+) -> None:
+    found = json.loads(suite.inside(service, "python", "-c", PROBE))
+
+    assert found == {
+        "user": 10001,
+        "group": 10001,
+        "capabilities": 0,
+        "no_new_privileges": "1",
+        "writable": ["/tmp"],
+    }
+
+
+def test_postgres_runs_as_its_own_user_without_any_capability(suite: Suite) -> None:
+    status = suite.inside("postgres", "cat", "/proc/1/status")
+
+    assert re.search(r"^Uid:\t999\t999\t", status, re.M)
+    assert re.findall(r"^Cap(?:Eff|Prm|Bnd):\t(\w+)", status, re.M) == ["0" * 16] * 3
+    assert "NoNewPrivs:\t1" in status
+
+
+@pytest.mark.parametrize("service", EVERY_CONTAINER)
+def test_every_container_is_confined_limited_and_restarted(suite: Suite, service: str) -> None:
+    host = suite.inspect(service)["HostConfig"]
+
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert not host["Privileged"]
+    assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"])
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host["Init"] is True
+    assert 0 < host["Memory"] <= 4 * 2**30
+    assert host["LogConfig"]["Config"]["max-size"]
+    bindings = [binding for port in host["PortBindings"].values() for binding in port]
+    assert bindings
+    assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+
+
+def test_only_the_init_scripts_come_from_the_host(suite: Suite) -> None:
+    mounts = {name: suite.inspect(name)["Mounts"] for name in EVERY_CONTAINER}
+
+    from_host = [
+        (name, Path(mount["Source"]).name, mount["RW"])
+        for name, listed in mounts.items()
+        for mount in listed
+        if mount["Type"] == "bind"
+    ]
+    assert from_host == [("postgres", "initdb", False)]
+    volumes = sorted(
+        mount["Name"].removeprefix(f"{suite.project}_")
+        for listed in mounts.values()
+        for mount in listed
+        if mount["Type"] == "volume"
+    )
+    assert volumes == ["mlflow_artifacts", "postgres_data"]

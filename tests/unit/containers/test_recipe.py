@@ -1,0 +1,65 @@
+"""The image recipe and the compose file agree with the code; no container is needed to see that."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SOURCES = ROOT / "services"
+DOCKERFILE = (SOURCES / "Dockerfile").read_text()
+COMPOSE_FILE = (ROOT / "docker-compose.yml").read_text()
+SERVICES = ("simulator", "ml_model", "tracking", "monitoring")
+
+
+def imported_packages(package: str) -> set[str]:
+    """Return our own packages that `package` imports, directly or through others, with itself."""
+    ours = {path.name for path in SOURCES.iterdir() if path.is_dir()}
+    found: set[str] = set()
+    waiting = {package}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        for module in (SOURCES / name).rglob("*.py"):
+            for node in ast.walk(ast.parse(module.read_text())):
+                if isinstance(node, ast.Import):
+                    names = {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names = {node.module.split(".")[0]}
+                else:
+                    continue
+                waiting |= (names & ours) - found
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_holds_the_packages_that_its_service_imports(service: str) -> None:
+    shared = re.search(rf'^ *{service}\) +shared="([\w ]*)"', DOCKERFILE, re.M)
+
+    assert shared is not None
+    assert {"servicekit", "contracts", service, *shared[1].split()} == imported_packages(service)
+
+
+def test_the_label_names_the_version_of_the_code() -> None:
+    version = re.search(r'^VERSION = "(.+)"', (SOURCES / "servicekit/version.py").read_text(), re.M)
+    argument = re.search(r"^ARG VERSION=(.+)$", DOCKERFILE, re.M)
+
+    assert version is not None
+    assert argument is not None
+    assert argument[1] == version[1]
+
+
+def test_every_variable_of_the_compose_file_is_explained_in_the_example() -> None:
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE_FILE))
+    explained = set(re.findall(r"^#? ?(\w+)=", (ROOT / ".env.example").read_text(), re.M))
+
+    assert used - explained == set()
+
+
+def test_nothing_asks_a_registry_for_more_than_the_base_images() -> None:
+    bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.M))
+    pulled = set(re.findall(r"^ +image: (\S+)", COMPOSE_FILE, re.M))
+
+    assert bases | pulled == {"python:3.13-slim", "postgres:17"}
+    assert "# syntax=" not in DOCKERFILE
