@@ -22,3 +22,5 @@ def register_docs_page(app: Flask, title: str) -> None:
         },
     )
     app.register_blueprint(blueprint)
+    # Without a rule of its own the path without a slash answers a wrong method with 404, not 405.
+    app.add_url_rule(DOCS_PATH, endpoint=f"{blueprint.name}.show")

@@ -78,6 +78,7 @@ def test_bug_is_500_without_its_text_and_logged_with_it(
         ("BREW", "/root/shelf", 405),
         ("POST", "/openapi.json", 405),
         ("POST", "/docs/", 405),
+        ("DELETE", "/docs", 405),
         ("POST", "/prometheus_metrics", 405),
     ],
 )
