@@ -1,0 +1,125 @@
+"""Run the MLflow server (UI, REST API, artifact proxy): `python -m tracking.mlflow_server`.
+
+Waits until its database answers, then becomes `mlflow server`. Imports no MLflow itself, so that
+nothing heavy stays behind.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg2
+
+from servicekit.settings import SettingsError
+from servicekit.telemetry import configure_logging
+from tracking.settings import Settings
+
+DATABASE_PATIENCE_S = 120.0
+
+log = logging.getLogger("tracking.mlflow_server")
+
+
+def allowed_hosts(settings: Settings) -> list[str]:
+    """Return the Host headers MLflow takes, as patterns.
+
+    A name that another site can point at this server (DNS rebinding) must not pass; addresses
+    cannot be used for that. MLflow compares with the port, hence `:*`.
+    """
+    own = urlsplit(settings.mlflow_url).hostname or "localhost"
+    further = [name.strip() for name in settings.mlflow_allowed_hosts.split(",") if name.strip()]
+    names = dict.fromkeys(["localhost", own, *further])
+    # No public name ends in digits alone. fnmatch reads "[" as the start of a set, hence "[[]".
+    digits = "[0-9]"
+    addresses = [f"{digits}*.{digits}*.{digits}*.{digits * length}" for length in (1, 2, 3)]
+    return [pattern for name in (*names, *addresses, "[[]*]") for pattern in (name, f"{name}:*")]
+
+
+def allowed_origins(settings: Settings) -> list[str]:
+    """Return the browser origins that may change something through MLflow's API.
+
+    MLflow takes localhost by itself; every further name serves its own UI only.
+    """
+    further = [name.strip() for name in settings.mlflow_allowed_hosts.split(",") if name.strip()]
+    return [
+        f"{scheme}://{name}{port}"
+        for name in further
+        for scheme in ("http", "https")
+        for port in ("", ":*")
+    ]
+
+
+def command(settings: Settings) -> list[str]:
+    """Return the command line; the database's address has a password and is not on it."""
+    origins = allowed_origins(settings)
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        f"--host={settings.bind_host}",
+        f"--port={settings.mlflow_port}",
+        f"--workers={settings.mlflow_workers}",
+        "--serve-artifacts",
+        f"--artifacts-destination={settings.mlflow_artifacts}",
+        f"--allowed-hosts={','.join(allowed_hosts(settings))}",
+        *([f"--cors-allowed-origins={','.join(origins)}"] if origins else []),
+        # Requests are logged by the services that make them.
+        f"--uvicorn-opts=--log-level {settings.log_level.lower()} --no-access-log",
+    ]
+
+
+def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the server's environment: ours without our settings, plus MLflow's own."""
+    kept = {name: value for name, value in inherited.items() if not name.startswith("CELLAR_")}
+    url = settings.database_url(settings.mlflow_database_name)
+    return {
+        **kept,
+        "MLFLOW_BACKEND_STORE_URI": url.render_as_string(hide_password=False),
+        # No jobs run here: without this MLflow starts a job runner of its own.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+
+
+def wait_for_database(settings: Settings, patience_s: float = DATABASE_PATIENCE_S) -> None:
+    """Return when MLflow's database takes a connection; SystemExit when patience is over."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            psycopg2.connect(
+                host=settings.database_host,
+                port=settings.database_port,
+                dbname=settings.mlflow_database_name,
+                user=settings.database_user,
+                password=settings.database_password.get_secret_value(),
+                connect_timeout=3,
+            ).close()
+            return
+        except psycopg2.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"mlflow: its database does not answer: {error}") from None
+            log.info("Waiting for the database of MLflow")
+            time.sleep(1)
+
+
+def main() -> None:
+    """Become the MLflow server; a wrong setting ends with one line that names it."""
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        raise SystemExit(f"mlflow: {error}") from None
+    configure_logging(settings.log_level, settings.log_format)
+    if "://" not in settings.mlflow_artifacts:
+        Path(settings.mlflow_artifacts).mkdir(parents=True, exist_ok=True)
+    wait_for_database(settings)
+    os.execve(sys.executable, command(settings), environment(settings, os.environ))
+
+
+if __name__ == "__main__":
+    main()
