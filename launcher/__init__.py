@@ -1,0 +1,1 @@
+"""Runs the suite without containers or with them, shows it, checks it and tests it."""
