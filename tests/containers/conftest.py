@@ -4,45 +4,25 @@ Nothing here is skipped where Docker is missing: whoever runs these tests asks f
 """
 
 import hashlib
-import re
-import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from compose_suite import COMPOSE_FILE, ROOT, Suite
+
+from tests.support.compose_suite import ROOT, ComposeSuite
 
 FIGURES = pytest.StashKey[list[str]]()
-
-
-def _settings() -> dict[str, str]:
-    """Give every variable of the compose file a value: a new password, a free port."""
-    text = COMPOSE_FILE.read_text()
-    values = {name: secrets.token_hex(16) for name in re.findall(r"\$\{(\w+):\?", text)}
-    open_sockets = []
-    for name in sorted(set(re.findall(r"\$\{(\w+_PORT):-", text))):
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        open_sockets.append(listener)
-        values[name] = str(listener.getsockname()[1])
-    for listener in open_sockets:
-        listener.close()
-    return values
 
 
 @pytest.fixture(scope="session")
 def suite(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Suite]:
+) -> Iterator[ComposeSuite]:
     """Start the suite on empty volumes; at the end leave nothing behind."""
-    variables = _settings()
-    env_file = tmp_path_factory.mktemp("compose") / "env"
-    env_file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     # The same name at each run from this folder: what an aborted run left is cleared away.
     project = "cellar-test-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
-    suite = Suite(project, env_file, variables)
-    suite.compose("down", "--volumes", "--remove-orphans")
+    suite = ComposeSuite.prepare(project, tmp_path_factory.mktemp("compose"))
+    suite.remove()
     try:
         started = time.monotonic()
         suite.compose("build", timeout_s=1800)
@@ -57,7 +37,7 @@ def suite(
             with capture.global_and_fixture_disabled():
                 print(f"\n{suite.state_of_all()}")
     finally:
-        suite.compose("down", "--volumes", "--remove-orphans")
+        suite.remove()
 
 
 @pytest.fixture

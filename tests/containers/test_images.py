@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compose_suite import ROOT, SERVICES, Suite, run
+
+from tests.support.compose_suite import ROOT, SERVICES, ComposeSuite, run
 
 pytestmark = pytest.mark.containers
 
@@ -26,7 +27,7 @@ def layers_of(name: str) -> list[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what a build may see, with a password lying about at two places."""
+    """A copy of the parts of the repository that a build looks at."""
     for folder in ("services", "requirements"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / ".dockerignore", tmp_path)
@@ -34,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def build(suite: Suite, checkout: Path) -> Iterator[Callable[[str], str]]:
+def build(suite: ComposeSuite, checkout: Path) -> Iterator[Callable[[str], str]]:
     """Return a function that builds a service's image from the copy and returns its name."""
     built: list[str] = []
 
@@ -54,11 +55,10 @@ def build(suite: Suite, checkout: Path) -> Iterator[Callable[[str], str]]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_runs_as_nobody_in_particular_and_says_what_it_is(
-    suite: Suite, service: str, note_figure: Callable[[str], None]
+    suite: ComposeSuite, service: str, note_figure: Callable[[str], None]
 ) -> None:
     described = inspect_image(suite.inspect(service)["Image"])
-    version = run("docker", "run", "--rm", "--network", "none", described["Id"], "python", "-c",
-                  "from servicekit.version import VERSION; print(VERSION)").strip()  # fmt: skip
+    version = suite.ask("GET", service, "/health")["version"]
 
     note_figure(f"image {service}: {described['Size'] / 1e6:.0f} MB")
     assert described["Config"]["User"] == "10001:10001"
@@ -68,7 +68,7 @@ def test_an_image_runs_as_nobody_in_particular_and_says_what_it_is(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_all_bytecode_is_in_the_image(suite: Suite, service: str) -> None:
+def test_all_bytecode_is_in_the_image(suite: ComposeSuite, service: str) -> None:
     missing = suite.inside(
         service,
         "python",
@@ -85,7 +85,7 @@ def test_all_bytecode_is_in_the_image(suite: Suite, service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_password_is_in_an_image(suite: Suite, service: str) -> None:
+def test_no_password_is_in_an_image(suite: ComposeSuite, service: str) -> None:
     image = suite.inspect(service)["Image"]
     settings = json.dumps(inspect_image(image)["Config"])
     history = run("docker", "history", "--no-trunc", image)
@@ -101,20 +101,27 @@ def test_what_lies_about_in_a_checkout_does_not_get_into_an_image(
     checkout: Path, build: Callable[[str], str]
 ) -> None:
     canary = secrets.token_hex(16)
-    for path in (".env", "services/.env", "services/simulator/.env", "requirements/.env",
-                 "services/simulator/README.md", "tests/test_x.py", "services/simulator/.cache/x"):  # fmt: skip
+    left_behind = (
+        ".env",
+        "services/.env",
+        "services/simulator/.env",
+        "services/simulator/.cache/x",
+        "services/simulator/README.md",
+        "requirements/.env",
+        "tests/test_x.py",
+    )
+    for path in left_behind:
         (checkout / path).parent.mkdir(parents=True, exist_ok=True)
         (checkout / path).write_text(f"POSTGRES_PASSWORD={canary}\n")
 
     image = build("simulator")
 
-    found = run("docker", "run", "--rm", "--network", "none", image, "sh", "-c",
-                f"grep --recursive --files-with-matches {canary} /opt/cellar /usr/local/bin || true")  # fmt: skip
-    assert found.strip() == ""
+    search = f"grep --recursive --files-with-matches {canary} /opt/cellar /usr/local/bin || true"
+    assert run("docker", "run", "--rm", "--network", "none", image, "sh", "-c", search) == ""
 
 
 def test_a_change_of_the_code_replaces_one_layer_of_one_image(
-    suite: Suite,
+    suite: ComposeSuite,
     checkout: Path,
     build: Callable[[str], str],
     note_figure: Callable[[str], None],

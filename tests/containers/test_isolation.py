@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from compose_suite import SERVICES, Suite
+
+from tests.support.compose_suite import SERVICES, ComposeSuite
 
 pytestmark = pytest.mark.containers
 EVERY_CONTAINER = ("postgres", *SERVICES)
@@ -30,13 +31,13 @@ print(json.dumps({
 """
 
 
-def test_the_suite_is_five_containers(suite: Suite) -> None:
+def test_the_suite_is_five_containers(suite: ComposeSuite) -> None:
     assert set(suite.compose("ps", "--services").split()) == set(EVERY_CONTAINER)
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_runs_without_any_right_and_writes_only_to_its_scratch_folder(
-    suite: Suite, service: str
+    suite: ComposeSuite, service: str
 ) -> None:
     found = json.loads(suite.inside(service, "python", "-c", PROBE))
 
@@ -49,7 +50,7 @@ def test_a_service_runs_without_any_right_and_writes_only_to_its_scratch_folder(
     }
 
 
-def test_postgres_runs_as_its_own_user_without_any_capability(suite: Suite) -> None:
+def test_postgres_runs_as_its_own_user_without_any_capability(suite: ComposeSuite) -> None:
     status = suite.inside("postgres", "cat", "/proc/1/status")
 
     assert re.search(r"^Uid:\t999\t999\t", status, re.M)
@@ -58,7 +59,7 @@ def test_postgres_runs_as_its_own_user_without_any_capability(suite: Suite) -> N
 
 
 @pytest.mark.parametrize("service", EVERY_CONTAINER)
-def test_every_container_is_confined_limited_and_restarted(suite: Suite, service: str) -> None:
+def test_a_container_is_confined_limited_and_restarted(suite: ComposeSuite, service: str) -> None:
     host = suite.inspect(service)["HostConfig"]
 
     assert host["ReadonlyRootfs"] is True
@@ -75,7 +76,7 @@ def test_every_container_is_confined_limited_and_restarted(suite: Suite, service
     assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
 
 
-def test_only_the_init_scripts_come_from_the_host(suite: Suite) -> None:
+def test_only_the_init_scripts_come_from_the_host(suite: ComposeSuite) -> None:
     mounts = {name: suite.inspect(name)["Mounts"] for name in EVERY_CONTAINER}
 
     from_host = [

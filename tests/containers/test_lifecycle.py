@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import requests
-from compose_suite import SERVICES, Suite, wait_until
+
+from tests.support.compose_suite import SERVICES, ComposeSuite, wait_until
 
 pytestmark = pytest.mark.containers
 
@@ -43,7 +44,7 @@ def kept() -> dict[str, Any]:
 
 
 @pytest.fixture
-def crash(suite: Suite, note_figure: Callable[[str], None]) -> Callable[[str], None]:
+def crash(suite: ComposeSuite, note_figure: Callable[[str], None]) -> Callable[[str], None]:
     """Return a function that crashes a service and sees to it that only that one started anew."""
 
     def crash_one(service: str) -> None:
@@ -59,13 +60,13 @@ def crash(suite: Suite, note_figure: Callable[[str], None]) -> Callable[[str], N
     return crash_one
 
 
-def loaded_rows(suite: Suite) -> dict[str, int]:
+def loaded_rows(suite: ComposeSuite) -> dict[str, int]:
     lines = suite.sql("SELECT set_name, count(*) FROM samples.wine_v1 GROUP BY 1").splitlines()
     return {name: int(count) for name, count in (line.split("|") for line in lines)}
 
 
 def test_a_killed_simulator_keeps_what_it_loaded(
-    suite: Suite, crash: Callable[[str], None]
+    suite: ComposeSuite, crash: Callable[[str], None]
 ) -> None:
     for name in ("training", "testing"):
         answer = suite.ask("POST", "simulator", "/root/simulator", {"set_name": name})
@@ -82,13 +83,13 @@ def test_a_killed_simulator_keeps_what_it_loaded(
 
 
 def test_a_killed_tracking_keeps_its_runs_and_their_models(
-    suite: Suite,
+    suite: ComposeSuite,
     crash: Callable[[str], None],
     kept: dict[str, Any],
     note_figure: Callable[[str], None],
 ) -> None:
     began = time.monotonic()
-    answer = suite.ask("POST", "tracking", "/root/tracking/model_management", SEARCH, 201)
+    answer = suite.ask("POST", "tracking", "/root/tracking/model_management", SEARCH, status=201)
     note_figure(f"optimization request: {time.monotonic() - began:.1f} s")
     experiment, runs = answer["data"]["experiment_id"], answer["data"]["run_ids"]
     assert set(runs) == set(SEARCH["models"])
@@ -121,7 +122,7 @@ def test_a_killed_tracking_keeps_its_runs_and_their_models(
 
 
 def test_a_search_that_is_killed_leaves_a_failed_run_and_no_ghost(
-    suite: Suite, crash: Callable[[str], None]
+    suite: ComposeSuite, crash: Callable[[str], None]
 ) -> None:
     def runs() -> list[dict[str, Any]]:
         listed = suite.ask("GET", "tracking", "/root/tracking/experiments")["data"]
@@ -137,7 +138,7 @@ def test_a_search_that_is_killed_leaves_a_failed_run_and_no_ghost(
 
     def search() -> requests.Response | None:
         try:
-            path = suite.url("tracking") + "/root/tracking/model_management"
+            path = suite.tracking_url + "/root/tracking/model_management"
             return requests.post(path, json=ENDLESS_SEARCH, timeout=300)
         except requests.ConnectionError:
             return None
@@ -153,7 +154,7 @@ def test_a_search_that_is_killed_leaves_a_failed_run_and_no_ghost(
 
 
 def test_a_killed_database_keeps_what_was_acknowledged(
-    suite: Suite, crash: Callable[[str], None], kept: dict[str, Any]
+    suite: ComposeSuite, crash: Callable[[str], None], kept: dict[str, Any]
 ) -> None:
     setting = {"request_information": "setting", "run_id": kept["best"]["run_id"]}
     answer = suite.ask("POST", "tracking", "/root/tracking/model_management", setting)
@@ -168,7 +169,7 @@ def test_a_killed_database_keeps_what_was_acknowledged(
 
 
 def test_a_killed_ml_service_keeps_the_trained_model(
-    suite: Suite, crash: Callable[[str], None], kept: dict[str, Any]
+    suite: ComposeSuite, crash: Callable[[str], None], kept: dict[str, Any]
 ) -> None:
     trained = suite.ask("POST", "ml_model", "/root/ml", {"dataset": "training"})
     tested = suite.ask("POST", "ml_model", "/root/ml", {"dataset": "testing"})
@@ -184,7 +185,7 @@ def test_a_killed_ml_service_keeps_the_trained_model(
 
 
 def test_a_killed_monitoring_keeps_its_verdicts(
-    suite: Suite,
+    suite: ComposeSuite,
     crash: Callable[[str], None],
     kept: dict[str, Any],
     note_figure: Callable[[str], None],
@@ -204,7 +205,7 @@ def test_a_killed_monitoring_keeps_its_verdicts(
 
 
 def test_everything_is_there_after_the_containers_were_removed_and_made_anew(
-    suite: Suite, kept: dict[str, Any]
+    suite: ComposeSuite, kept: dict[str, Any]
 ) -> None:
     suite.compose("down")
     suite.up()
@@ -220,7 +221,7 @@ def test_everything_is_there_after_the_containers_were_removed_and_made_anew(
 
 
 @pytest.fixture
-def stopped(suite: Suite) -> Iterator[Callable[[str], None]]:
+def stopped(suite: ComposeSuite) -> Iterator[Callable[[str], None]]:
     """Return a function that stops a container, which is started again at the end."""
     names: list[str] = []
 
@@ -235,7 +236,7 @@ def stopped(suite: Suite) -> Iterator[Callable[[str], None]]:
 
 
 def test_without_the_database_services_say_so_and_recover_without_a_restart(
-    suite: Suite, stopped: Callable[[str], None]
+    suite: ComposeSuite, stopped: Callable[[str], None]
 ) -> None:
     before = suite.started_at()
     stopped("postgres")
@@ -268,11 +269,11 @@ def test_without_the_database_services_say_so_and_recover_without_a_restart(
 
 
 def test_without_its_peer_a_service_says_so_and_recovers_without_a_restart(
-    suite: Suite, stopped: Callable[[str], None], kept: dict[str, Any]
+    suite: ComposeSuite, stopped: Callable[[str], None], kept: dict[str, Any]
 ) -> None:
     setting = {"request_information": "setting", "run_id": kept["best"]["run_id"]}
     stopped("ml_model")
-    answer = suite.ask("POST", "tracking", "/root/tracking/model_management", setting, 503)
+    answer = suite.ask("POST", "tracking", "/root/tracking/model_management", setting, status=503)
     assert {"error", "message"} <= set(answer)
 
     suite.compose("start", "ml_model")

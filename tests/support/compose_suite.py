@@ -1,20 +1,19 @@
-"""One compose project as tests see it: its commands, its containers, its answers over HTTP."""
+"""The suite as one compose project: its commands, its containers, its answers over HTTP."""
 
 import json
 import os
 import re
+import secrets
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
+from tests.support.running_suite import ROOT, SERVICES, RunningSuite, free_ports
 
-ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
-SERVICES = ("simulator", "ml_model", "tracking", "monitoring")
 
 
 def run(*command: str, timeout_s: float = 120, check: bool = True) -> str:
@@ -50,19 +49,31 @@ def wait_until(
         time.sleep(every_s)
 
 
-@dataclass(frozen=True)
-class Suite:
-    """The running compose project."""
+@dataclass
+class ComposeSuite(RunningSuite):
+    """The five containers of one compose project, with ports and passwords of its own."""
 
     project: str
     env_file: Path
     variables: dict[str, str]
-    session: requests.Session = field(default_factory=requests.Session)
+
+    @classmethod
+    def prepare(cls, project: str, folder: Path) -> "ComposeSuite":
+        """Give every variable that the compose file names a value: a new password, a free port."""
+        text = COMPOSE_FILE.read_text()
+        variables = {name: secrets.token_hex(16) for name in re.findall(r"\$\{(\w+):\?", text)}
+        names = sorted(set(re.findall(r"\$\{(\w+)_PORT:-", text)))
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        variables |= {f"{name}_PORT": str(port) for name, port in ports.items()}
+        env_file = folder / "env"
+        env_file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+        urls = {name: f"http://127.0.0.1:{ports[name.upper()]}" for name in (*SERVICES, "mlflow")}
+        return cls(urls, project, env_file, variables)
 
     def compose(self, *arguments: str, timeout_s: float = 300, check: bool = True) -> str:
         """Run `docker compose` on this project."""
         return run(
-            *("docker", "compose", "--project-name", self.project),
+            *("docker", "compose", "--ansi", "never", "--project-name", self.project),
             *("--env-file", str(self.env_file), "--file", str(COMPOSE_FILE), *arguments),
             timeout_s=timeout_s,
             check=check,
@@ -76,6 +87,13 @@ class Suite:
             )
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.state_of_all()}") from None
+
+    def remove(self) -> None:
+        """Remove its containers, networks, volumes and images, and see that nothing stays."""
+        self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local")
+        label = ("--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
+        for listing in (("ps", "--all"), ("volume", "ls"), ("network", "ls"), ("image", "ls")):
+            assert run("docker", *listing, *label) == ""
 
     def state_of_all(self) -> str:
         """Return the state and the latest log lines of every container, for a person."""
@@ -139,19 +157,3 @@ class Suite:
         """Return when each container's present process was started."""
         names = self.compose("config", "--services").split()
         return {name: str(self.inspect(name)["State"]["StartedAt"]) for name in names}
-
-    def url(self, name: str) -> str:
-        """Return the base URL of a service, or of `mlflow`, on the host."""
-        return f"http://127.0.0.1:{self.variables[f'{name.upper()}_PORT']}"
-
-    def call(
-        self, method: str, name: str, path: str, *, timeout_s: float = 180, **options: Any
-    ) -> requests.Response:
-        """Send one request."""
-        return self.session.request(method, self.url(name) + path, timeout=timeout_s, **options)
-
-    def ask(self, method: str, name: str, path: str, body: object = None, status: int = 200) -> Any:
-        """Send one request that must be answered with `status`; return the answer's JSON."""
-        answer = self.call(method, name, path, json=body)
-        assert answer.status_code == status, f"{method} {path} {body}: {answer.text}"
-        return answer.json()
