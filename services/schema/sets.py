@@ -1,0 +1,210 @@
+"""Which dataset versions and sets there are, and their rows: reading for every service.
+
+The repository that the services share, since they share the database. Returns frozen values,
+never rows; never commits.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import pandas as pd
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session, scoped_session
+
+from contracts.vocabulary import DEFAULT_DATASET, SetName
+from schema import samples
+from schema.migrate import check_head
+from schema.samples import Column
+from schema.tables import DatasetRow, SetLoadRow
+from servicekit.errors import Conflict, NotFound
+
+
+class DatasetNotFound(NotFound):
+    """Dataset not found."""
+
+
+class SetNotLoaded(Conflict):
+    """Set not loaded."""
+
+
+class SetChanged(Conflict):
+    """The set was loaded anew meanwhile."""
+
+    advice = "Send the request again: the set was loaded anew while it was being answered."
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One version of a dataset. `columns` are the features in order; the target stands apart."""
+
+    id: int
+    name: str
+    version: int
+    content_hash: str
+    task: str
+    target: Column
+    features: tuple[Column, ...]
+    classes: tuple[Any, ...]
+    origin: str
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the feature columns, in order."""
+        return [column.name for column in self.features]
+
+
+@dataclass(frozen=True)
+class SetLoad:
+    """What is loaded as one set of a dataset version. `content_hash` changes with the rows."""
+
+    id: int
+    dataset: Dataset
+    set_name: SetName
+    seed: int
+    scenario: str
+    content_hash: str
+    row_count: int
+    loaded_at: datetime
+
+
+class LoadedSets:
+    """Datasets, loads and rows, read in the caller's session."""
+
+    def __init__(self, session: "scoped_session[Session]") -> None:
+        self._session = session
+
+    def check_head(self) -> None:
+        """Raise `schema.migrate.SchemaNotAtHead` unless the migrations are this code's."""
+        try:
+            check_head(self._session.connection())
+        finally:
+            self._session.rollback()
+
+    def find_dataset(
+        self, name: str = DEFAULT_DATASET, version: int | None = None
+    ) -> Dataset | None:
+        """Return a version of a dataset (the newest unless `version` is given), or None."""
+        query = select(DatasetRow).where(DatasetRow.name == name)
+        if version is not None:
+            query = query.where(DatasetRow.version == version)
+        row = self._session.scalars(query.order_by(DatasetRow.version.desc()).limit(1)).first()
+        return None if row is None else dataset_of(row)
+
+    def get_dataset_by_id(self, dataset_id: int) -> Dataset:
+        """Return the dataset version of that id; `DatasetNotFound` if there is none."""
+        row = self._session.get(DatasetRow, dataset_id)
+        if row is None:
+            raise DatasetNotFound("Load a set of it: POST /root/simulator.")
+        return dataset_of(row)
+
+    def find_load(
+        self, set_name: SetName, name: str = DEFAULT_DATASET, version: int | None = None
+    ) -> SetLoad | None:
+        """Return what is loaded as that set, or None."""
+        dataset = self.find_dataset(name, version)
+        if dataset is None:
+            return None
+        query = select(SetLoadRow).where(
+            SetLoadRow.dataset_id == dataset.id, SetLoadRow.set_name == set_name
+        )
+        row = self._session.scalars(query.execution_options(populate_existing=True)).first()
+        return None if row is None else _load_of(row, dataset)
+
+    def get_load(
+        self, set_name: SetName, name: str = DEFAULT_DATASET, version: int | None = None
+    ) -> SetLoad:
+        """Return what is loaded as that set.
+
+        Raises
+        ------
+        SetNotLoaded
+            Nothing is; the message names the call that is due.
+        DatasetNotFound
+            The dataset is loaded, but not in that version.
+        """
+        load = self.find_load(set_name, name, version)
+        if load is not None:
+            return load
+        if self.find_dataset(name) is not None and self.find_dataset(name, version) is None:
+            raise DatasetNotFound(f"Dataset {name!r} has no version {version}.")
+        raise SetNotLoaded(
+            f"Load the {set_name} set first: {due_call(set_name, name)}.",
+            error=f"{set_name.capitalize()} set not loaded",
+        )
+
+    def read_rows(self, load: SetLoad) -> pd.DataFrame:
+        """Return the rows, indexed by `sample_id`: features in order, then the target.
+
+        float64 (NaN where missing), Int64, object or boolean; see `schema.samples.read_rows`.
+        """
+        dataset = load.dataset
+        return samples.read_rows(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            load.set_name,
+            [*dataset.features, dataset.target],
+        )
+
+    def read_predictions(self, load: SetLoad, model_version_id: int) -> pd.DataFrame:
+        """Return what a model version predicted for the set; see `schema.samples`."""
+        return samples.read_predictions(
+            self._driver_connection(), model_version_id, load.dataset.id, load.set_name
+        )
+
+    def hold(self, load: SetLoad) -> None:
+        """Keep the set as it is until the transaction ends.
+
+        Raises
+        ------
+        SetChanged
+            The set was loaded anew since `load` was read.
+        """
+        found = self._session.execute(
+            text("SELECT content_hash FROM set_loads WHERE id = :id FOR SHARE"), {"id": load.id}
+        ).scalar()
+        if found != load.content_hash:
+            raise SetChanged()
+
+    def _driver_connection(self) -> PgConnection:
+        return cast(PgConnection, self._session.connection().connection.driver_connection)
+
+
+def due_call(set_name: str, dataset_name: str = DEFAULT_DATASET) -> str:
+    """Return the simulator call that loads a set, as a person would send it."""
+    body = {"set_name": set_name}
+    if dataset_name != DEFAULT_DATASET:
+        body["dataset_name"] = dataset_name
+    return f"POST /root/simulator {json.dumps(body)}"
+
+
+def dataset_of(row: DatasetRow) -> Dataset:
+    """Return a row of `datasets` as a value."""
+    columns = {item["name"]: Column(item["name"], item["type"]) for item in row.columns}
+    return Dataset(
+        id=row.id,
+        name=row.name,
+        version=row.version,
+        content_hash=row.content_hash,
+        task=row.task,
+        target=columns.pop(row.target),
+        features=tuple(columns.values()),
+        classes=tuple(row.classes),
+        origin=row.origin,
+    )
+
+
+def _load_of(row: SetLoadRow, dataset: Dataset) -> SetLoad:
+    return SetLoad(
+        id=row.id,
+        dataset=dataset,
+        set_name=row.set_name,  # type: ignore[arg-type]
+        seed=row.seed,
+        scenario=row.scenario,
+        content_hash=row.content_hash,
+        row_count=row.row_count,
+        loaded_at=row.loaded_at,
+    )
