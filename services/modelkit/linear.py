@@ -50,8 +50,9 @@ class LogisticRegression(_LogisticRegression):  # type: ignore[misc]
             _LogisticRegression(**parameters).fit(X, (y == label).astype(int), sample_weight)
             for label in self.classes_
         ]
+        # Without an intercept it is one number, else an array of one: hstack takes both.
         self.coef_ = np.vstack([problem.coef_ for problem in problems])
-        self.intercept_ = np.concatenate([problem.intercept_ for problem in problems])
+        self.intercept_ = np.hstack([problem.intercept_ for problem in problems])
         self.n_iter_ = np.concatenate([problem.n_iter_ for problem in problems])
         return self
 
@@ -65,10 +66,11 @@ class LogisticRegression(_LogisticRegression):  # type: ignore[misc]
         if self.solver != "liblinear" or len(self.classes_) <= 2:
             probabilities: NDArray[np.float64] = super().predict_proba(X)
             return probabilities
-        own = expit(self.decision_function(X))
+        own: NDArray[np.float64] = expit(self.decision_function(X))
         totals = own.sum(axis=1, keepdims=True)
-        equal = np.full_like(own, 1 / own.shape[1])
-        return np.divide(own, totals, out=equal, where=totals > 0)
+        shares = np.full_like(own, 1 / own.shape[1])
+        np.divide(own, totals, out=shares, where=totals > 0)
+        return shares
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

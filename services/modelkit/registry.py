@@ -36,7 +36,7 @@ class Limit:
     high_fraction: float | None = None
     excluding: tuple[float, ...] = ()
 
-    def problem(self, value: float) -> str | None:
+    def problem(self, value: int | float) -> str | None:
         """Say what is wrong with `value`, or None."""
         high = self.high
         if isinstance(value, float) and self.high_fraction is not None:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 from sklearn.pipeline import Pipeline
+from skops.io.exceptions import UntrustedTypesFoundException
 
 from modelkit.registry import PIPELINE_TYPES, registry
 from servicekit.errors import Impossible
@@ -65,14 +66,20 @@ def dumps(pipeline: Pipeline) -> bytes:
 
 
 def loads(content: bytes) -> Pipeline:
-    """Return the pipeline; raises `ModelNotTrusted` where it holds types beyond our list."""
-    untrusted = set(skops.io.get_untrusted_types(data=content)) - set(trusted_types())
-    if untrusted:
-        raise ModelNotTrusted(f"The stored model holds {', '.join(sorted(untrusted))}.")
+    """Return the pipeline.
+
+    Raises
+    ------
+    ModelNotTrusted
+        It holds types beyond our list, or is no stored model at all.
+    """
     try:
+        untrusted = set(skops.io.get_untrusted_types(data=content)) - set(trusted_types())
+        if untrusted:
+            raise ModelNotTrusted(f"The stored model holds {', '.join(sorted(untrusted))}.")
         return skops.io.loads(content, trusted=trusted_types())
-    except UntrustedTypesFoundException as error:
-        raise ModelNotTrusted() from error
+    except (UntrustedTypesFoundException, BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise ModelNotTrusted("The stored model cannot be read.") from error
 
 
 def load(path: Path) -> Pipeline:

@@ -16,7 +16,7 @@ READERS = ("cellar_ml_model", "cellar_tracking", "cellar_monitoring")
 
 WRITES: Mapping[str, Mapping[str, str]] = {
     "cellar_ml_model": {
-        "model_versions": "INSERT",
+        "model_versions": "INSERT, UPDATE",
         "deployments": "INSERT",
         "scorings": "INSERT, UPDATE, DELETE",
         "predictions": "INSERT, UPDATE, DELETE",

@@ -1,0 +1,74 @@
+"""What the ML service takes and answers; tracking's `setting` sends `SetModelRequest`."""
+
+from typing import Any
+
+from pydantic import Field
+
+from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET, SetName
+from servicekit.wire import AnswerModel, RequestModel
+
+
+class SetModelRequest(RequestModel):
+    """Which model is trained next, with which hyperparameters."""
+
+    model_name: str = Field(min_length=1, max_length=100, examples=["RandomForest"])
+    hyperparameters: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="The estimator's own names and values; what is missing takes its default",
+        examples=[{"n_estimators": 100, "max_depth": None}],
+    )
+    run_id: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{32}$",
+        description="The MLflow run these values were found in; kept with the trained version",
+    )
+
+
+class SetModelAnswer(AnswerModel):
+    """The model is set."""
+
+    message: str = "Model successfully uploaded"
+    model_name: str
+    hyperparameters: dict[str, Any]
+    run_id: str | None = None
+
+
+class MLRequest(RequestModel):
+    """Which set to score; `training` fits the model that is set, then scores it."""
+
+    dataset: SetName
+    dataset_name: str = Field(default=DEFAULT_DATASET, pattern=DATASET_NAME_PATTERN)
+    dataset_version: int | None = Field(
+        default=None,
+        ge=1,
+        lt=2**31,
+        description="Default: the version the model is trained on; for training, the newest",
+    )
+
+
+class MLAnswer(AnswerModel):
+    """A set was scored and each row's prediction stored."""
+
+    message: str = Field(examples=["Score on training set: 98.11320754716981%"])
+    score: float = Field(ge=0, le=1, description="Accuracy on the set")
+    model_name: str
+    registered_model_name: str
+    model_version: str
+    dataset_name: str
+    dataset_version: int
+    rows: int
+
+
+class MLStateAnswer(AnswerModel):
+    """The model of the `current` slot; every value is null before one is set or trained."""
+
+    name: str | None
+    message: str = "ML model"
+    hyperparameters: dict[str, Any] | None = None
+    run_id: str | None = Field(default=None, description="The run the hyperparameters come from")
+    trained: bool = False
+    registered_model_name: str | None = None
+    model_version: str | None = None
+    dataset_name: str | None = None
+    dataset_version: int | None = None

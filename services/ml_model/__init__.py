@@ -1,0 +1,1 @@
+"""The ML service: which model is set, its training, scoring of stored sets."""

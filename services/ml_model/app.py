@@ -1,0 +1,46 @@
+"""The composition root of the ML service."""
+
+from flask import Flask
+
+from ml_model.controller.ml import MLResource, SetModelResource
+from ml_model.repository.ledger import SqlLedger
+from ml_model.repository.model_store import MlflowModelStore
+from ml_model.repository.sets import SqlSets
+from ml_model.service.deployment import DeploymentService
+from ml_model.service.scoring import ScoringService
+from ml_model.service.training import TrainingService
+from ml_model.settings import Settings
+from servicekit.api import Route
+from servicekit.app import create_service
+from servicekit.database import Database
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Wire the service; nothing is connected before the first request."""
+    settings = settings or Settings.load()
+    database = Database(settings)
+    ledger, sets = SqlLedger(database.session), SqlSets(database.session)
+    store = MlflowModelStore(
+        settings.mlflow_url,
+        capacity=settings.cached_models,
+        connect_timeout_s=settings.connect_timeout_s,
+        read_timeout_s=settings.read_timeout_s,
+    )
+    deployments = DeploymentService(database, ledger)
+    services = {
+        "deployments": deployments,
+        "training": TrainingService(database, ledger, sets, store),
+        "scoring": ScoringService(database, ledger, sets, store),
+    }
+    return create_service(
+        "ml_model",
+        settings,
+        title="Cellar ML model",
+        description="Sets, trains and scores the model of the suite.",
+        database=database,
+        routes=[
+            Route(MLResource, "/root/ml", services),
+            Route(SetModelResource, "/root/ml/set_model", {"deployments": deployments}),
+        ],
+        checks={"mlflow": store.check},
+    )

@@ -1,0 +1,1 @@
+"""Postgres and MLflow: from rows and artifacts to values and back."""

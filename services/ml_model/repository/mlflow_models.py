@@ -1,0 +1,225 @@
+"""The one module of the ML service that imports MLflow: logs a fit and registers its pipeline.
+
+Uses `MlflowClient` with explicit ids throughout; the fluent API keeps state per process and would
+mix requests that run at the same time.
+"""
+
+import json
+import logging
+import tempfile
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mlflow.sklearn
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+    ViewType,
+)
+from mlflow.environment_variables import (
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_HTTP_REQUEST_TIMEOUT,
+)
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, infer_signature
+from requests import RequestException
+
+from ml_model.domain import Registered, TrainingResult, reason
+from ml_model.errors import ModelStoreUnavailable
+from ml_model.repository.model_store import FINGERPRINT_TAG
+from modelkit.storage import log_model_options
+
+log = logging.getLogger(__name__)
+
+EXPERIMENT = "training"
+EXAMPLE_ROWS = 5
+FAILURE_TAG = "cellar.failure_reason"
+LONGEST_PARAM = 6000
+REQUEST_TIMEOUT_S = 30
+
+
+def register(base_url: str, result: TrainingResult) -> Registered:
+    """Log the run `train_<UTC time>` with its pipeline and register it under the model's name.
+
+    Raises
+    ------
+    ModelStoreUnavailable
+        MLflow does not answer or refuses; the run is marked FAILED with the reason if MLflow can
+        still be told, else by the next training with this fingerprint.
+    """
+    client = _client(base_url)
+    try:
+        experiment_id = _experiment_id(client)
+        _fail_abandoned(client, experiment_id, result.fingerprint)
+        run_id = _create_run(client, experiment_id, result)
+        try:
+            return _log_and_register(client, experiment_id, run_id, result)
+        except BaseException as error:
+            _fail(client, run_id, reason(error))
+            raise
+    except (MlflowException, RequestException) as error:
+        raise ModelStoreUnavailable(
+            "The MLflow server did not take the model; try again in a moment."
+        ) from error
+
+
+@cache
+def _client(base_url: str) -> MlflowClient:
+    # MLflow's own patience is 7 retries in 4 minutes; a caller of ours wants to be told.
+    for variable, value in (
+        (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1),
+        (MLFLOW_HTTP_REQUEST_TIMEOUT, REQUEST_TIMEOUT_S),
+        (MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, False),
+    ):
+        variable.set(value)  # type: ignore[no-untyped-call]
+    return MlflowClient(tracking_uri=base_url, registry_uri=base_url)
+
+
+def _experiment_id(client: MlflowClient) -> str:
+    """Return the id of the experiment, made when new and restored when deleted."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(EXPERIMENT))
+        except MlflowException as error:
+            # Another worker may have been faster.
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if error.error_code != "RESOURCE_ALREADY_EXISTS" or experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def _fail_abandoned(client: MlflowClient, experiment_id: str, fingerprint: str) -> None:
+    """Mark runs as FAILED that a killed worker left open.
+
+    The caller holds the lock of this fingerprint, so whoever opened such a run is gone.
+    """
+    for run in client.search_runs(
+        [experiment_id],
+        f"attributes.status = 'RUNNING' AND tags.`{FINGERPRINT_TAG}` = '{fingerprint}'",
+        run_view_type=ViewType.ACTIVE_ONLY,
+    ):
+        _fail(client, run.info.run_id, "The training was interrupted before it ended.")
+
+
+def _create_run(client: MlflowClient, experiment_id: str, result: TrainingResult) -> str:
+    name = f"train_{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    tags = {**_version_tags(result), "model_type": result.deployment.model_name}
+    run = client.create_run(experiment_id, result.started_ms, tags, name)
+    return str(run.info.run_id)
+
+
+def _version_tags(result: TrainingResult) -> dict[str, str]:
+    deployment = result.deployment
+    return {
+        "dataset_name": result.dataset_name,
+        "dataset_version": str(result.dataset_version),
+        "source_run_id": deployment.source_run_id or "",
+        "cellar.hyperparameters": json.dumps(deployment.hyperparameters),
+        "cellar.dataset_hash": result.content_hash,
+        FINGERPRINT_TAG: result.fingerprint,
+    }
+
+
+def _log_and_register(
+    client: MlflowClient, experiment_id: str, run_id: str, result: TrainingResult
+) -> Registered:
+    name = result.deployment.model_name
+    features = result.features
+    parameters = {
+        "data_samples": len(features),
+        "data_features": features.shape[1],
+        "data_classes": len(result.classes),
+        **{f"model_{key}": value for key, value in result.deployment.hyperparameters.items()},
+    }
+    client.log_batch(
+        run_id,
+        metrics=[
+            Metric("training_accuracy", result.score, result.started_ms, 0),
+            Metric("fit_seconds", result.fit_s, result.started_ms, 0),
+        ],
+        params=[Param(key, str(value)[:LONGEST_PARAM]) for key, value in parameters.items()],
+    )
+    client.log_inputs(run_id, [_dataset_input(result)])
+    model_id = _log_model(client, experiment_id, run_id, result)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = client.create_model_version(
+        name,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        tags=_version_tags(result),
+        model_id=model_id,
+        await_creation_for=REQUEST_TIMEOUT_S,
+    )
+    client.set_terminated(run_id, "FINISHED")
+    return Registered(name, int(version.version), run_id, f"models:/{name}/{version.version}")
+
+
+def _dataset_input(result: TrainingResult) -> DatasetInput:
+    source = {"dataset_name": result.dataset_name, "dataset_version": result.dataset_version}
+    dataset = Dataset(
+        name=f"{result.dataset_name}_v{result.dataset_version}",
+        # MLflow takes at most 36 characters.
+        digest=result.content_hash[:36],
+        source_type="cellar",
+        source=json.dumps(source),
+        schema=json.dumps({"columns": list(result.features.columns), "target": result.target_name}),
+        profile=json.dumps({"num_rows": len(result.features)}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+
+
+def _log_model(
+    client: MlflowClient, experiment_id: str, run_id: str, result: TrainingResult
+) -> str:
+    """Upload the pipeline as a logged model of the run and return its id.
+
+    The steps of `mlflow.sklearn.log_model`, which itself works on the active run of the process
+    and loads the model twice more to predict the example.
+    """
+    example = result.features.head(EXAMPLE_ROWS)
+    logged = client.create_logged_model(experiment_id, "model", source_run_id=run_id)
+    model_id = str(logged.model_id)
+    description = Model(
+        artifact_path=logged.artifact_location,
+        model_uuid=model_id,
+        run_id=run_id,
+        model_id=model_id,
+    )
+    with tempfile.TemporaryDirectory(prefix="cellar-model-") as folder:
+        path = Path(folder) / "model"
+        mlflow.sklearn.save_model(
+            result.pipeline,
+            str(path),
+            mlflow_model=description,
+            signature=infer_signature(example, result.pipeline.predict(example)),
+            input_example=example,
+            **log_model_options(),
+        )
+        client.log_model_artifacts(model_id, str(path))
+    client.finalize_logged_model(model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    return model_id
+
+
+def _fail(client: Any, run_id: str, why: str) -> None:
+    try:
+        client.log_batch(run_id, tags=[RunTag(FAILURE_TAG, why[:LONGEST_PARAM])])
+        client.set_terminated(run_id, "FAILED")
+    except (MlflowException, RequestException) as error:
+        log.warning("Run %s could not be marked FAILED: %s", run_id, reason(error))

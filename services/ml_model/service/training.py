@@ -1,0 +1,166 @@
+"""Train what is set on the loaded training set, once per question."""
+
+import time
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from contracts.vocabulary import SetName
+from ml_model.domain import (
+    CURRENT_SLOT,
+    Deployment,
+    ModelVersion,
+    Score,
+    SetPredictions,
+    TrainingResult,
+    features_of,
+    fit,
+    predict,
+    training_fingerprint,
+)
+from ml_model.errors import ModelChanged, ModelGone, ScoringFailed, TrainingFailed
+from ml_model.repository.ledger import SqlLedger
+from ml_model.repository.model_store import MlflowModelStore
+from ml_model.repository.sets import SqlSets
+from ml_model.service.deployment import SLOT_LOCK
+from ml_model.service.lifecycle import get_deployment
+from schema.sets import SetChanged, SetLoad
+from servicekit.database import Database
+from servicekit.telemetry import request_id
+
+ATTEMPTS = 2
+TRAINING: SetName = "training"
+
+
+class TrainingService:
+    """Fits, registers, deploys and scores, or finds that all this is done already."""
+
+    def __init__(
+        self, database: Database, ledger: SqlLedger, sets: SqlSets, store: MlflowModelStore
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._sets = sets
+        self._store = store
+
+    def train(self, dataset_name: str, dataset_version: int | None) -> Score:
+        """Train the model that is set and score the training set with it.
+
+        The same model, hyperparameters and rows give the same version: nothing is fitted or
+        registered again. Two requests at once take turns, and the second finds the work done. A
+        training set that is replaced meanwhile is trained on anew, once.
+
+        Raises
+        ------
+        SetNotLoaded, ModelNotSet
+            Something is due first.
+        TrainingFailed
+            The estimator refuses.
+        ModelChanged
+            Another model was set meanwhile; the version is recorded but not deployed.
+        SetChanged
+            The training set was replaced again and again.
+        ModelStoreUnavailable
+            MLflow is away; what was deployed stays deployed.
+        """
+        for _ in range(ATTEMPTS):
+            with self._database.transaction():
+                load = self._sets.get_load(TRAINING, dataset_name, dataset_version)
+                deployment = get_deployment(self._ledger)
+                rows = self._sets.read_rows(load)
+            score = None if rows is None else self._train_on(deployment, load, rows)
+            if score is not None:
+                return score
+        raise SetChanged()
+
+    def _train_on(self, deployment: Deployment, load: SetLoad, rows: pd.DataFrame) -> Score | None:
+        """Train, deploy and store; None where the set was replaced meanwhile."""
+        fingerprint = training_fingerprint(deployment, load.dataset.id, load.content_hash)
+        with self._database.transaction():
+            self._ledger.lock(f"cellar.training.{fingerprint}")
+            known = self._known(fingerprint, load, rows)
+            version, predictions = known or self._fit_and_register(
+                deployment, load, rows, fingerprint
+            )
+            deployed = self._deploy(deployment, version)
+            stored = self._sets.holds(load)
+            if stored:
+                self._sets.replace_predictions(version, load, predictions)
+        if not deployed:
+            raise ModelChanged()
+        return Score(TRAINING, predictions.score, len(rows), version) if stored else None
+
+    def _known(
+        self, fingerprint: str, load: SetLoad, rows: pd.DataFrame
+    ) -> tuple[ModelVersion, SetPredictions] | None:
+        """Return the version this training gave before, unless MLflow has lost it."""
+        version = self._ledger.find_version(fingerprint)
+        if version is None:
+            return None
+        try:
+            pipeline = self._store.load(version)
+        except ModelGone:
+            return None
+        return version, predict(pipeline, rows, load.dataset.target.name, load.dataset.classes)
+
+    def _fit_and_register(
+        self,
+        deployment: Deployment,
+        load: SetLoad,
+        rows: pd.DataFrame,
+        fingerprint: str,
+    ) -> tuple[ModelVersion, SetPredictions]:
+        dataset, target = load.dataset, load.dataset.target.name
+        started_ms = int(datetime.now(UTC).timestamp() * 1000)
+        started_s = time.perf_counter()
+        pipeline = fit(deployment, rows, target, dataset.classes)
+        fit_s = time.perf_counter() - started_s
+        try:
+            predictions = predict(pipeline, rows, target, dataset.classes)
+        except ScoringFailed as error:
+            # E.g. more neighbours than rows: fitted, but of no use.
+            raise TrainingFailed(error.message) from error
+        registered = self._store.register(
+            TrainingResult(
+                deployment=deployment,
+                dataset_name=dataset.name,
+                dataset_version=dataset.version,
+                content_hash=load.content_hash,
+                classes=dataset.classes,
+                fingerprint=fingerprint,
+                pipeline=pipeline,
+                features=features_of(rows, target),
+                target_name=target,
+                score=predictions.score,
+                started_ms=started_ms,
+                fit_s=fit_s,
+            )
+        )
+        version = self._ledger.record_version(
+            registered,
+            deployment,
+            dataset_id=dataset.id,
+            content_hash=load.content_hash,
+            fingerprint=fingerprint,
+        )
+        self._store.keep(version, pipeline)
+        return version, predictions
+
+    def _deploy(self, trained: Deployment, version: ModelVersion) -> bool:
+        """Put the version into the slot; False where another model was set meanwhile."""
+        self._ledger.lock(SLOT_LOCK)
+        newest = get_deployment(self._ledger)
+        if not newest.is_of(trained.model_name, trained.hyperparameters, trained.source_run_id):
+            return False
+        if newest.model_version_id != version.id:
+            self._ledger.add(
+                CURRENT_SLOT,
+                "train",
+                model_name=newest.model_name,
+                hyperparameters=newest.hyperparameters,
+                source_run_id=newest.source_run_id,
+                model_version_id=version.id,
+                reason=f"trained on {version.dataset_name} version {version.dataset_version}",
+                request_id=request_id(),
+            )
+        return True

@@ -1,0 +1,15 @@
+"""The ML service's settings."""
+
+from pydantic import Field
+
+from servicekit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Settings of the ML service, from `CELLAR_...` variables."""
+
+    port: int = Field(default=5001, ge=1, le=65535)
+    """Port the service listens on."""
+
+    cached_models: int = Field(default=4, ge=1, le=100)
+    """Fitted pipelines a worker keeps in memory; the least recently used goes first."""
