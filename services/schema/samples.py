@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -245,5 +245,5 @@ def _copy_out(
         if kind == "boolean":
             frame[name] = frame[name].map({"t": True, "f": False}).astype("boolean")
         elif kind == "object":
-            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), cast(Any, None))
     return frame

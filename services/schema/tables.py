@@ -196,7 +196,7 @@ class SearchRow(Base):
 
 
 class MonitoringResultRow(Base):
-    """One answered monitoring question with its verdict; asked again of unchanged data, it is read."""
+    """One answered monitoring question with its verdict; asked again, it is read."""
 
     __tablename__ = "monitoring_results"
     __table_args__ = (UniqueConstraint("fingerprint"), Index(None, "created_at"))

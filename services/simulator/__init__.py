@@ -1,0 +1,1 @@
+"""The simulator: brings datasets into the suite and fouls production on purpose."""
