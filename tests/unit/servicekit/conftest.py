@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_restful import Resource
 from pydantic import Field, RootModel
+
 from servicekit.api import Route, endpoint
 from servicekit.app import create_service
 from servicekit.errors import Conflict, Detail, Impossible, Invalid, NotFound, Unavailable

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from flask import Flask
+
 from servicekit.clients import ServiceClient, ServiceUnavailable
 
 

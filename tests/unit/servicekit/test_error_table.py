@@ -7,10 +7,11 @@ import psycopg2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from servicekit.database import is_outage
-from servicekit.errors import Invalid
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from servicekit.database import is_outage
+from servicekit.errors import Invalid
 
 SECRET = "correct-horse-battery"
 

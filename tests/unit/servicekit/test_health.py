@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask.testing import FlaskClient
+
 from servicekit.app import create_service
 from servicekit.database import Database
 from servicekit.errors import Unavailable

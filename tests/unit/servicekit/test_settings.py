@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from servicekit.settings import ServiceSettings, SettingsError
 
 SECRET = "correct-horse-battery"

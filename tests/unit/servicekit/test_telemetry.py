@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+
 from servicekit.telemetry import configure_logging
 
 HEADER = "X-Request-ID"
