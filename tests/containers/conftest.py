@@ -48,6 +48,7 @@ def note_figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FIGURES] = []
+    config.addinivalue_line("markers", "containers: needs a Docker engine with Compose V2")
 
 
 def pytest_terminal_summary(

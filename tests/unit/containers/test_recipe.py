@@ -2,9 +2,11 @@
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "services"
@@ -55,6 +57,22 @@ def test_every_variable_of_the_compose_file_is_explained_in_the_example() -> Non
     explained = set(re.findall(r"^#? ?(\w+)=", (ROOT / ".env.example").read_text(), re.M))
 
     assert used - explained == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_is_handed_every_setting_of_its_service_and_no_other(service: str) -> None:
+    given = yaml.safe_load(COMPOSE_FILE)["services"][service]["environment"]
+    settings = import_module(f"{service}.settings").Settings.model_fields
+
+    # Where the image and the network of the containers leave nothing to choose.
+    fixed = {
+        "database_port",
+        "database_name",
+        "mlflow_database_name",
+        "mlflow_artifacts",
+        "mlflow_port",
+    }
+    assert set(given) == {f"CELLAR_{name.upper()}" for name in set(settings) - fixed}
 
 
 def test_nothing_asks_a_registry_for_more_than_the_base_images() -> None:
