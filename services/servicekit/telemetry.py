@@ -122,3 +122,5 @@ def configure_logging(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Says two lines at every look at the revision, hence at every /ready.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
