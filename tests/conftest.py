@@ -3,14 +3,15 @@
 database_server   (session) one embedded server, made by 10-databases.sh and migrated. With
                   TEST_POSTGRES_URL=postgresql://superuser:password@host:port that server is taken
                   instead; it must be nobody else's, since its roles get new passwords.
-cellar_database   (test) a fresh, migrated, empty clone (25 ms): .settings(Settings, **over) with the
-                  right role, .url(role), .session(role), .connection(role), .rows(sql), .execute(sql).
+cellar_database   (test) a fresh, migrated, empty clone (25 ms): .settings(Settings, **over) with
+                  the right role, .url(role), .session(role), .connection(role), .rows(sql),
+                  .execute(sql).
 module_database   (module) the same, shared by the tests of one module.
 mlflow_database   (test) an empty database owned by cellar_tracking.
-make_settings     (test) `make_settings(Settings, **over)`: settings of a service on cellar_database.
-database_gate     (test) a port in front of the server: pass `database_port=database_gate.port`, then
-                  `with database_gate.outage(): ...` takes the database away and brings it back.
-                  `tests.support.gate.Gate(host, port)` does it for any other server.
+make_settings     (test) `make_settings(Settings, **over)`: a service's settings on cellar_database.
+database_gate     (test) a port in front of the server: pass `database_port=database_gate.port`,
+                  then `with database_gate.outage(): ...` takes the database away and brings it
+                  back. `tests.support.gate.Gate(host, port)` does it for any other server.
 """
 
 import logging
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
+
 from tests.support.databases import DatabaseServer, SettingsT, TestDatabase
 from tests.support.gate import Gate
 

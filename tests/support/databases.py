@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: one server per run, one freshly cloned, migrated database per test."""
+"""A real PostgreSQL for tests: one server per run, a freshly cloned, migrated database per test."""
 
 import contextlib
 import itertools
@@ -13,14 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 from sqlalchemy import URL, create_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
-from tests.support.running_suite import ROOT, SERVICES, Postgres, free_ports
 
 from schema import migrate
 from servicekit.settings import ServiceSettings
+from tests.support.running_suite import ROOT, SERVICES, Postgres, free_ports
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 

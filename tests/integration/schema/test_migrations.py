@@ -10,12 +10,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
-from tests.support.databases import DatabaseServer, TestDatabase
 
 from schema import migrate
 from schema.grants import READERS
 from schema.migrate import SchemaNotAtHead
 from schema.tables import Base
+from tests.support.databases import DatabaseServer, TestDatabase
 
 SHAPE = """
     SELECT table_schema, table_name, column_name, data_type, is_nullable, column_default
@@ -67,7 +67,7 @@ def test_starters_at_once_do_not_collide(empty_database: TestDatabase) -> None:
     def start() -> None:
         try:
             empty_database.server.migrate(empty_database.name)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion
             failures.append(error)
 
     threads = [threading.Thread(target=start) for _ in range(5)]
@@ -101,7 +101,7 @@ def test_a_service_reads_everything_and_changes_no_dataset(
     cellar_database.execute("SET ROLE cellar_simulator; CREATE TABLE samples.later_v1 (a int)")
     with cellar_database.session(role) as session:
         for table in (*Base.metadata.tables, "samples.later_v1"):
-            session.execute(text(f"SELECT count(*) FROM {table}"))
+            session.execute(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 - our own names
         for statement in (
             "DELETE FROM datasets",
             "INSERT INTO samples.later_v1 VALUES (1)",
