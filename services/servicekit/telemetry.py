@@ -122,7 +122,5 @@ def configure_logging(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # It tells of each look at the database's revision, and readiness looks every few seconds.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Says two lines at every look at the revision, hence at every /ready.
     logging.getLogger("alembic").setLevel(logging.WARNING)
