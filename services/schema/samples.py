@@ -6,8 +6,10 @@ missing, so that a person can `SELECT alcohol, proline FROM samples.wine_v1 WHER
 commit. Knows pandas and COPY; knows nothing of HTTP or of models.
 """
 
+import csv
 import io
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -37,7 +39,11 @@ PANDAS_TYPES: Mapping[str, str] = {
 }
 
 RESERVED_COLUMNS = frozenset({"sample_id", "set_name", "row_number", "loaded_at", "batch_id"})
-NULL_MARK = "\\N"
+LONGEST_NAME_BYTES = 63
+"""PostgreSQL cuts longer names off."""
+
+TEXT_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+"""What COPY's text format would take for its own marks."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,20 @@ def create_table(
     Raises
     ------
     ValueError
-        Two columns share a name, or one has a name that the table needs for itself.
+        Two columns share a name, or one has a name that the table needs for itself, that is empty,
+        longer than 63 bytes in UTF-8 or holds a NUL.
     """
     names = [column.name for column in columns]
-    clashes = {name for name in names if name in RESERVED_COLUMNS or names.count(name) > 1}
-    if clashes:
-        raise ValueError(f"Column name(s) not usable: {', '.join(sorted(clashes))}")
+    unusable = {
+        name
+        for name in names
+        if name in RESERVED_COLUMNS
+        or names.count(name) > 1
+        or not 0 < len(name.encode()) <= LONGEST_NAME_BYTES
+        or "\0" in name
+    }
+    if unusable:
+        raise ValueError(f"Column name(s) not usable: {', '.join(map(repr, sorted(unusable)))}")
     definitions = [
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(SQL_TYPES[column.type]))
         for column in columns
@@ -123,6 +137,7 @@ def read_rows(
     None. Floats are exactly those that were written. An empty set gives an empty frame.
     """
     names = [sql.Identifier(column.name) for column in columns]
+    null_mark = _new_null_mark()
     query = sql.SQL(
         "COPY (SELECT {columns} FROM {table} WHERE set_name = {set_name} ORDER BY row_number) "
         "TO STDOUT WITH (FORMAT csv, HEADER, NULL {null})"
@@ -130,10 +145,11 @@ def read_rows(
         columns=sql.SQL(", ").join([sql.Identifier("sample_id"), *names]),
         table=table_name(dataset_name, version),
         set_name=sql.Literal(set_name),
-        null=sql.Literal(NULL_MARK),
+        null=sql.Literal(null_mark),
     )
     types = {column.name: PANDAS_TYPES[column.type] for column in columns}
-    return _copy_out(connection, query, {"sample_id": "int64", **types}).set_index("sample_id")
+    frame = _copy_out(connection, query, {"sample_id": "int64", **types}, null_mark)
+    return frame.set_index("sample_id")
 
 
 def replace_predictions(
@@ -181,6 +197,7 @@ def read_predictions(
     Columns: `predicted_class` (object of str), `predicted_value` (float64) and `probabilities`
     (object: list of float in the order of the dataset's classes, or None).
     """
+    null_mark = _new_null_mark()
     query = sql.SQL(
         "COPY (SELECT sample_id, predicted_class, predicted_value,"
         " array_to_json(probabilities) AS probabilities FROM predictions"
@@ -190,7 +207,7 @@ def read_predictions(
         version=sql.Literal(model_version_id),
         dataset=sql.Literal(dataset_id),
         set_name=sql.Literal(set_name),
-        null=sql.Literal(NULL_MARK),
+        null=sql.Literal(null_mark),
     )
     frame = _copy_out(
         connection,
@@ -201,6 +218,7 @@ def read_predictions(
             "predicted_value": "float64",
             "probabilities": "object",
         },
+        null_mark,
     )
     frame["probabilities"] = pd.Series(
         [None if cell is None else json.loads(cell) for cell in frame["probabilities"]],
@@ -216,18 +234,31 @@ def _copy_in(
     names: Sequence[str],
     frame: pd.DataFrame,
 ) -> None:
+    # The text format: all its marks can be escaped, where CSV takes the text \N for a NULL.
+    escaped = frame.copy()
+    for name in frame.select_dtypes("object").columns:
+        escaped[name] = frame[name].map(
+            lambda cell: str(cell).translate(TEXT_ESCAPES), na_action="ignore"
+        )
     buffer = io.StringIO()
-    frame.to_csv(buffer, index=False, header=False, na_rep=NULL_MARK, quoting=0)
+    escaped.to_csv(
+        buffer, sep="\t", index=False, header=False, na_rep="\\N", quoting=csv.QUOTE_NONE
+    )
     buffer.seek(0)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv, NULL {})").format(
-        table, sql.SQL(", ").join(map(sql.Identifier, names)), sql.Literal(NULL_MARK)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        table, sql.SQL(", ").join(map(sql.Identifier, names))
     )
     with connection.cursor() as cursor:
         cursor.copy_expert(statement.as_string(cursor), buffer)
 
 
+def _new_null_mark() -> str:
+    # pandas does not tell a quoted mark from a bare one, so no text may equal it.
+    return f"\\N{secrets.token_hex(8)}"
+
+
 def _copy_out(
-    connection: PgConnection, query: sql.Composable, types: Mapping[str, str]
+    connection: PgConnection, query: sql.Composable, types: Mapping[str, str], null_mark: str
 ) -> pd.DataFrame:
     buffer = io.StringIO()
     with connection.cursor() as cursor:
@@ -237,7 +268,7 @@ def _copy_out(
     frame: pd.DataFrame = pd.read_csv(
         buffer,
         dtype=parsed,
-        na_values=[NULL_MARK],
+        na_values=[null_mark],
         keep_default_na=False,
         float_precision="round_trip",
     )

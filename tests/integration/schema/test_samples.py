@@ -1,0 +1,149 @@
+"""What goes into a sample table comes out as it was."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+from psycopg2.errors import UniqueViolation
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
+
+from schema import samples
+from schema.samples import Column
+from tests.support.databases import TestDatabase
+
+ODD_TEXTS = [
+    "",
+    " ",
+    "\\N",
+    "\\.",
+    "NULL",
+    "nan",
+    "a,b",
+    "tab\there",
+    "line\nline",
+    "\r\n",
+    "back\\slash\\n",
+    'quo"te',
+    "'; DROP TABLE datasets; --",
+    "Ünïcödé 🍷",
+    "line\n\\.\nline",
+]
+COLUMNS = [
+    Column("od280/od315_of_diluted_wines", "number"),
+    Column('we"ird é; DROP TABLE datasets; --', "text"),
+    Column("100 %s {}", "integer"),
+    Column("self", "boolean"),
+    Column("Target", "integer"),
+]
+
+
+@pytest.fixture
+def connection(cellar_database: TestDatabase) -> Iterator[PgConnection]:
+    with cellar_database.connection("cellar_simulator") as connection:
+        yield connection
+
+
+def odd_rows() -> pd.DataFrame:
+    """Every column with the values that a careless round trip would change."""
+    n = len(ODD_TEXTS) + 1
+    numbers = np.random.default_rng(0).normal(size=n) * 10.0 ** np.arange(-150, -150 + 20 * n, 20)
+    numbers[:6] = [np.nan, -0.0, 0.1 + 0.2, 5e-324, 1.7976931348623157e308, -np.inf]
+    return pd.DataFrame(
+        {
+            COLUMNS[0].name: numbers,
+            COLUMNS[1].name: pd.Series([*ODD_TEXTS, None], dtype=object),
+            COLUMNS[2].name: pd.array([2**63 - 1, None, -(2**63), 2**53 + 1] * (n // 4), "Int64"),
+            COLUMNS[3].name: pd.array([True, None, False, True] * (n // 4), "boolean"),
+            COLUMNS[4].name: pd.array(range(n), "Int64"),
+        }
+    )
+
+
+def test_rows_come_back_exactly(connection: PgConnection) -> None:
+    rows = odd_rows()
+    samples.create_table(connection, "odd", 1, COLUMNS)
+    samples.replace_rows(connection, "odd", 1, "training", 7, COLUMNS, rows)
+
+    found = samples.read_rows(connection, "odd", 1, "training", COLUMNS)
+
+    assert list(found.columns) == [column.name for column in COLUMNS]
+    assert found.index.name == "sample_id" and found.index.is_unique
+    numbers = found[COLUMNS[0].name].to_numpy()
+    assert numbers.dtype == np.float64
+    assert numbers.tobytes() == rows[COLUMNS[0].name].to_numpy().tobytes()
+    assert found[COLUMNS[1].name].tolist() == rows[COLUMNS[1].name].tolist()
+    for column in COLUMNS[2:]:
+        pd.testing.assert_series_equal(
+            found[column.name].reset_index(drop=True), rows[column.name], check_names=False
+        )
+
+
+def test_a_missing_value_is_null_in_the_database(connection: PgConnection) -> None:
+    rows = odd_rows()
+    samples.create_table(connection, "odd", 1, COLUMNS)
+    samples.replace_rows(connection, "odd", 1, "training", 7, COLUMNS, rows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT count(*) FILTER (WHERE "od280/od315_of_diluted_wines" IS NULL),'
+            " count(*) FILTER (WHERE \"od280/od315_of_diluted_wines\" = 'NaN'),"
+            ' count(*) FILTER (WHERE "self" IS NULL) FROM samples.odd_v1'
+        )
+        assert cursor.fetchone() == (1, 0, 4)
+
+
+def test_replacing_touches_neither_another_set_nor_another_version(
+    connection: PgConnection,
+) -> None:
+    rows = odd_rows()
+    for version in (1, 2):
+        samples.create_table(connection, "odd", version, COLUMNS)
+        for set_name in ("training", "testing"):
+            samples.replace_rows(connection, "odd", version, set_name, 1, COLUMNS, rows)
+    before = samples.read_rows(connection, "odd", 1, "testing", COLUMNS)
+
+    samples.replace_rows(connection, "odd", 1, "training", 2, COLUMNS, rows.head(3))
+
+    assert len(samples.read_rows(connection, "odd", 1, "training", COLUMNS)) == 3
+    assert len(samples.read_rows(connection, "odd", 2, "training", COLUMNS)) == len(rows)
+    pd.testing.assert_frame_equal(
+        samples.read_rows(connection, "odd", 1, "testing", COLUMNS), before
+    )
+
+
+def test_an_empty_set_is_an_empty_frame_of_the_right_types(connection: PgConnection) -> None:
+    samples.create_table(connection, "odd", 1, COLUMNS)
+    found = samples.read_rows(connection, "odd", 1, "training", COLUMNS)
+    assert found.shape == (0, len(COLUMNS))
+    assert list(map(str, found.dtypes)) == ["float64", "object", "Int64", "boolean", "Int64"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["a", "a"], ["sample_id"], ["set_name"], [""], ["x" * 64], ["é" * 32], ["nul\0"]],
+    ids=["twice", "key", "set", "empty", "long", "long in bytes", "NUL"],
+)
+def test_a_name_that_the_table_cannot_hold_is_refused(
+    connection: PgConnection, names: list[str]
+) -> None:
+    with pytest.raises(ValueError, match="not usable"):
+        samples.create_table(connection, "odd", 1, [Column(name, "number") for name in names])
+
+
+def test_the_longest_name_is_held(connection: PgConnection) -> None:
+    columns = [Column("é" * 31 + "x", "number")]
+    samples.create_table(connection, "odd", 1, columns)
+    rows = pd.DataFrame({columns[0].name: [1.5]})
+    samples.replace_rows(connection, "odd", 1, "training", 1, columns, rows)
+    pd.testing.assert_frame_equal(
+        samples.read_rows(connection, "odd", 1, "training", columns).reset_index(drop=True), rows
+    )
+
+
+def test_a_row_number_is_held_once_per_set(connection: PgConnection) -> None:
+    samples.create_table(connection, "odd", 1, COLUMNS)
+    samples.replace_rows(connection, "odd", 1, "training", 1, COLUMNS, odd_rows().head(1))
+    with connection.cursor() as cursor, pytest.raises(UniqueViolation):
+        cursor.execute(
+            "INSERT INTO samples.odd_v1 (set_name, row_number, batch_id) VALUES ('training', 0, 1)"
+        )
