@@ -10,6 +10,7 @@ from ml_model.service.deployment import DeploymentService
 from ml_model.service.scoring import ScoringService
 from ml_model.service.training import TrainingService
 from ml_model.settings import Settings
+from schema.sets import LoadedSets
 from servicekit.api import Route
 from servicekit.app import create_service
 from servicekit.database import Database
@@ -42,5 +43,8 @@ def create_app(settings: Settings | None = None) -> Flask:
             Route(MLResource, "/root/ml", services),
             Route(SetModelResource, "/root/ml/set_model", {"deployments": deployments}),
         ],
-        checks={"mlflow": store.check},
+        checks={
+            "migrations": LoadedSets(database.session).check_head,
+            "mlflow": store.check,
+        },
     )

@@ -11,5 +11,8 @@ class Settings(ServiceSettings):
     port: int = Field(default=5001, ge=1, le=65535)
     """Port the service listens on."""
 
+    database_user: str = "cellar_ml_model"
+    """Role this service connects as."""
+
     cached_models: int = Field(default=4, ge=1, le=100)
     """Fitted pipelines a worker keeps in memory; the least recently used goes first."""

@@ -45,7 +45,7 @@ class MLResource(Resource):  # type: ignore[misc]
         summary="Train the model that is set, or score a set with the trained one",
         body=MLRequest,
         answers={200: MLAnswer},
-        errors=(409, 422),
+        errors=(400, 404, 409, 422),
         example={"dataset": "training"},
     )
     def post(self, body: MLRequest) -> MLAnswer:
@@ -80,7 +80,7 @@ class SetModelResource(Resource):  # type: ignore[misc]
         summary="Set the model that is trained next",
         body=SetModelRequest,
         answers={200: SetModelAnswer},
-        errors=(422,),
+        errors=(400, 422),
         example={"model_name": "RandomForest", "hyperparameters": {"n_estimators": 100}},
     )
     def post(self, body: SetModelRequest) -> SetModelAnswer:

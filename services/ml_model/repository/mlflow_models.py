@@ -28,6 +28,7 @@ from mlflow.environment_variables import (
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
     MLFLOW_HTTP_REQUEST_MAX_RETRIES,
     MLFLOW_HTTP_REQUEST_TIMEOUT,
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
 )
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
@@ -79,6 +80,7 @@ def _client(base_url: str) -> MlflowClient:
         (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1),
         (MLFLOW_HTTP_REQUEST_TIMEOUT, REQUEST_TIMEOUT_S),
         (MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, False),
+        (MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
     ):
         variable.set(value)  # type: ignore[no-untyped-call]
     return MlflowClient(tracking_uri=base_url, registry_uri=base_url)
@@ -164,7 +166,8 @@ def _log_and_register(
         run_id=run_id,
         tags=_version_tags(result),
         model_id=model_id,
-        await_creation_for=REQUEST_TIMEOUT_S,
+        # With a database behind MLflow a version is there once the call returns.
+        await_creation_for=0,
     )
     client.set_terminated(run_id, "FINISHED")
     return Registered(name, int(version.version), run_id, f"models:/{name}/{version.version}")

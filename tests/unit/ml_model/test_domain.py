@@ -1,0 +1,129 @@
+"""Messages, fingerprints and predictions by values that can be checked by hand."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml_model import domain
+from ml_model.domain import Deployment, ModelVersion, Score
+from ml_model.errors import ScoringFailed, TrainingFailed
+from modelkit.pipeline import build_pipeline
+
+VERSION = ModelVersion(1, "SVC", 3, "SVC", "f", 1, "wine", 1)
+DEPLOYMENT = Deployment(1, "DecisionTree", {"max_depth": 2}, None, None)
+
+
+@pytest.mark.parametrize(
+    ("right", "rows", "message"),
+    [
+        (104, 106, "Score on training set: 98.11320754716981%"),
+        (106, 106, "Score on training set: 100.0%"),
+        (0, 36, "Score on training set: 0.0%"),
+        (35, 36, "Score on training set: 97.22222222222221%"),
+    ],
+)
+def test_the_message_is_the_contracts(right: int, rows: int, message: str) -> None:
+    assert Score("training", right / rows, rows, VERSION).message == message
+
+
+def test_equal_means_of_equal_type() -> None:
+    texts = [domain.canonical({"C": value}) for value in (1, 1.0, True, "1", None, [1])]
+    assert len(set(texts)) == len(texts)
+    assert domain.canonical({"a": 1, "b": {"d": 1, "c": 2}}) == domain.canonical(
+        {"b": {"c": 2, "d": 1}, "a": 1}
+    )
+
+
+def test_the_same_configuration_is_recognised() -> None:
+    set_by_run = replace(DEPLOYMENT, source_run_id="a" * 32)
+    assert set_by_run.is_of("DecisionTree", {"max_depth": 2}, "a" * 32)
+    assert set_by_run.is_of("DecisionTree", {"max_depth": 2}, None)
+    assert not DEPLOYMENT.is_of("DecisionTree", {"max_depth": 2}, "a" * 32)
+    assert not DEPLOYMENT.is_of("DecisionTree", {"max_depth": 2.0}, None)
+    assert not DEPLOYMENT.is_of("SVC", {"max_depth": 2}, None)
+
+
+def test_a_fingerprint_covers_all_that_makes_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = domain.training_fingerprint(DEPLOYMENT, 1, "rows")
+    assert domain.training_fingerprint(replace(DEPLOYMENT, id=9), 1, "rows") == first
+    others = [
+        domain.training_fingerprint(replace(DEPLOYMENT, model_name="SVC"), 1, "rows"),
+        domain.training_fingerprint(replace(DEPLOYMENT, hyperparameters={}), 1, "rows"),
+        domain.training_fingerprint(replace(DEPLOYMENT, source_run_id="b"), 1, "rows"),
+        domain.training_fingerprint(DEPLOYMENT, 2, "rows"),
+        domain.training_fingerprint(DEPLOYMENT, 1, "other rows"),
+    ]
+    monkeypatch.setattr(domain, "environment", lambda: {"scikit-learn": "9"})
+    others.append(domain.training_fingerprint(DEPLOYMENT, 1, "rows"))
+    assert len({first, *others}) == 7
+
+
+def rows_of(labels: list[Any], dtype: str, values: list[float] | None = None) -> pd.DataFrame:
+    """One feature that says the class: below 5 the first, else the second."""
+    frame = pd.DataFrame(
+        {"x": values or [1.0, 2.0, 8.0, 9.0], "kind": pd.array(labels, dtype=dtype)},
+        index=pd.Index([11, 12, 13, 14], name="sample_id"),
+    )
+    return frame.astype({"kind": dtype})
+
+
+def test_rows_without_a_label_are_predicted_but_not_scored() -> None:
+    pipeline = domain.fit(DEPLOYMENT, rows_of([0, 0, 1, 1], "Int64"), "kind", [0, 1])
+    found = domain.predict(pipeline, rows_of([0, 1, None, 1], "Int64"), "kind", [0, 1])
+    assert found.sample_ids.tolist() == [11, 12, 13, 14]
+    assert found.classes.tolist() == ["0", "0", "1", "1"]
+    # Of the three labels 0, 1, 1 the second is missed.
+    assert found.score == pytest.approx(2 / 3)
+    assert found.probabilities is not None
+    assert found.probabilities.tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
+
+
+def test_probabilities_stand_in_the_datasets_order_of_classes() -> None:
+    rows = rows_of(["red", "red", "blue", "blue"], "object")
+    classes = ["red", "green", "blue"]
+    pipeline = domain.fit(DEPLOYMENT, rows, "kind", classes)
+    found = domain.predict(pipeline, rows, "kind", classes)
+    assert list(pipeline.classes_) == ["blue", "red"]
+    assert found.probabilities is not None
+    # The model has never seen green.
+    assert found.probabilities.tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    assert found.score == 1
+
+
+def test_a_model_without_probabilities_gives_none() -> None:
+    rows = rows_of([0, 0, 1, 1], "Int64")
+    pipeline = domain.fit(replace(DEPLOYMENT, model_name="LinearSVC", hyperparameters={}), rows,
+                          "kind", [0, 1])  # fmt: skip
+    assert domain.predict(pipeline, rows, "kind", [0, 1]).probabilities is None
+
+
+def test_missing_values_are_imputed_from_the_rows_that_were_fitted() -> None:
+    rows = rows_of([0, 0, 1, 1], "Int64", [1.0, 2.0, 2.0, float("nan")])
+    pipeline = domain.fit(DEPLOYMENT, rows, "kind", [0, 1])
+    assert pipeline["impute"].statistics_.tolist() == [2.0]
+
+
+def test_what_cannot_be_trained_or_scored_says_why() -> None:
+    with pytest.raises(TrainingFailed, match="No row of the training set has a label"):
+        domain.fit(DEPLOYMENT, rows_of([None] * 4, "Int64"), "kind", [])
+    one_class = rows_of([1, 1, 1, 1], "Int64")
+    with pytest.raises(TrainingFailed, match="class"):
+        domain.fit(
+            replace(DEPLOYMENT, model_name="SVC", hyperparameters={}), one_class, "kind", [1]
+        )
+    fitted = build_pipeline("DecisionTree", {}, ["x"]).fit(np.array([[1.0], [2.0]]), [0, 1])
+    with pytest.raises(ScoringFailed, match="No row of the set has a label"):
+        domain.predict(fitted, rows_of([None] * 4, "Int64"), "kind", [])
+    text = rows_of([0, 0, 1, 1], "Int64").astype({"x": "object"})
+    text["x"] = ["a", "b", "c", "d"]
+    with pytest.raises(ScoringFailed, match="x holds text"):
+        domain.predict(fitted, text, "kind", [0, 1])
+
+
+def test_a_reason_is_one_bearable_line() -> None:
+    assert domain.reason(ValueError("a\n  b")) == "a b"
+    assert domain.reason(MemoryError()) == "MemoryError"
+    assert len(domain.reason(ValueError("x" * 10_000))) == 501
