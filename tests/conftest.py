@@ -24,6 +24,9 @@ import pytest
 from tests.support.databases import DatabaseServer, SettingsT, TestDatabase
 from tests.support.gate import Gate
 
+# `own_suite` and `suite` (session): the whole suite as real processes.
+pytest_plugins = ["tests.support.suite_fixtures"]
+
 
 class MakeSettings(Protocol):
     """Return settings of a service on the test's database; `over` wins."""

@@ -177,10 +177,8 @@ class Program:
     def kill(self) -> None:
         """End the whole process group at once, as a power cut would."""
         assert self.process is not None
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait(STOP_DEADLINE_S)
 
     def log(self) -> str:
@@ -268,9 +266,10 @@ class OwnSuite(RunningSuite):
                 " ORDER BY 1",
                 database=database,
             )
+            # The names come from the catalogue.
             parts = [
-                f"SELECT '{table}', md5(coalesce(string_agg(md5(t::text), '' ORDER BY md5(t::text)),"
-                f" '')) FROM {table} AS t"
+                f"SELECT '{table}', md5(string_agg(md5(t::text), '' ORDER BY md5(t::text)))"  # noqa: S608
+                f" FROM {table} AS t"
                 for (table,) in tables
             ]
             for table, value in self.rows(" UNION ALL ".join(parts), database=database):
@@ -426,8 +425,9 @@ class Postgres:
 
     def execute(self, statement: str, database: str = "cellar") -> None:
         """Run a statement as the superuser and commit it."""
-        with contextlib.closing(self._connect(database)) as connection:
-            with connection, connection.cursor() as cursor:
+        with contextlib.closing(self._connect(database)) as session:
+            session.autocommit = True
+            with session.cursor() as cursor:
                 cursor.execute(statement)
 
     def _connect(self, database: str) -> Any:

@@ -1,0 +1,144 @@
+"""Every service against schemathesis, from the document it serves: no 5xx, nothing undocumented.
+
+Deterministic: the same document gives the same requests. A search that would succeed is made small
+before it is sent, so that fuzzing finds faults and not the limits of the machine.
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from tests.contract.conftest import Furnished
+from tests.support.running_suite import SERVICES
+
+EXAMPLES = 20
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    unsupported_method,
+]
+CONFIG = schemathesis.Config.from_dict(
+    {
+        "seed": 42,
+        "generation": {"deterministic": True, "no-shrink": True, "max-examples": EXAMPLES},
+        "phases": {"coverage": {"unexpected-methods": ["trace", "patch"]}},
+    }
+)
+
+
+def make_small(case: Case) -> None:
+    """Cut a search down to one model with one candidate, and as few folds as were asked for.
+
+    What is wrong with it stays wrong.
+    """
+    body = case.body
+    if not isinstance(body, dict) or not isinstance(body.get("hyperparameters"), dict):
+        return
+    models = body.get("models")
+    if isinstance(models, list) and models:
+        body["models"] = models[:1]
+        kept = [str(model) for model in models[:1]]
+        body["hyperparameters"] = {
+            name: {key: cut(value) for key, value in grid.items()}
+            if isinstance(grid, dict)
+            else grid
+            for name, grid in body["hyperparameters"].items()
+            if name in kept or name not in map(str, models)
+        }
+    if isinstance(body.get("cv"), int) and not isinstance(body["cv"], bool) and body["cv"] > 3:
+        body["cv"] = 3 if body["cv"] <= 10 else body["cv"]
+
+
+def cut(values: Any) -> Any:
+    if not isinstance(values, list):
+        return values
+    return [5 if isinstance(value, int) and value > 5 else value for value in values[:1]]
+
+
+class Finder:
+    """Sends cases and keeps what was wrong with the answers, once per kind."""
+
+    def __init__(self) -> None:
+        self.faults: dict[str, str] = {}
+        self.statuses: Counter[tuple[str, int]] = Counter()
+
+    def send(self, case: Case) -> None:
+        """Send one case and check its answer."""
+        make_small(case)
+        label = case.operation.label
+        answer = case.call(timeout=60)
+        self.statuses[label, answer.status_code] += 1
+        try:
+            case.validate_response(answer, checks=CHECKS)
+            if answer.status_code >= 400:
+                body = json.loads(answer.content)
+                assert {"error", "message"} <= set(body), body
+        except (AssertionError, BaseExceptionGroup) as error:
+            text = str(error)
+            self.faults.setdefault(f"{label} {answer.status_code} {text[:120]}", text[:3000])
+
+
+def fuzz(operation: APIOperation, finder: Finder) -> None:
+    """Send the boundary values of the operation's schema, then random ones, right and wrong."""
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        config = operation.schema.config.generation_for(operation=operation)
+        for case in operation.schema.iter_coverage_cases(
+            operation, generation_modes=[mode], generation_config=config
+        ):
+            finder.send(case)
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def send_random(case: Case) -> None:
+            finder.send(case)
+
+        try:
+            send_random()
+        except Unsatisfiable:
+            # An operation that takes nothing cannot be given anything wrong.
+            assert mode is GenerationMode.NEGATIVE, operation.label
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_input_breaks_a_service(furnished: Furnished, service: str) -> None:
+    url = furnished.suite.urls[service]
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=CONFIG)
+    finder = Finder()
+    labels = set()
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        labels.add(operation.label)
+        fuzz(operation, finder)
+    for (label, status), count in sorted(finder.statuses.items()):
+        print(f"{label}: {count} x {status}")
+    assert finder.faults == {}, "\n\n".join(finder.faults.values())
+    # A document that lost its routes would pass everything above.
+    assert {label for label, status in finder.statuses if status < 400} == labels
+    for name in SERVICES:
+        furnished.suite.wait_ready(name, 30)
