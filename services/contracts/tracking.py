@@ -1,0 +1,268 @@
+"""What the tracking service takes and answers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET
+from servicekit.wire import AnswerModel, RequestModel
+
+ExperimentId = Annotated[
+    str, Field(min_length=1, max_length=100, description="MLflow's id", examples=["1"])
+]
+RunId = Annotated[str, Field(min_length=1, max_length=100, description="MLflow's id of the run")]
+
+
+class OptimizationRequest(RequestModel):
+    """A grid search with cross-validation per model, on the loaded training set."""
+
+    request_information: Literal["optimization"]
+    experiment_name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"\S",
+        description="The MLflow experiment; made when there is none of that name",
+    )
+    experiment_description: str = Field(max_length=5_000)
+    experiment_owner: str = Field(max_length=250)
+    models: list[str] = Field(min_length=1, max_length=50, examples=[["LogisticRegression"]])
+    hyperparameters: dict[str, dict[str, Annotated[list[Any], Field(min_length=1)]]] = Field(
+        description="Per model the grid: the values to try of each hyperparameter. A model "
+        "without a grid is searched with its defaults",
+        examples=[{"LogisticRegression": {"C": [0.1, 1], "solver": ["liblinear"]}}],
+    )
+    scoring: str = Field(max_length=100, description="A scikit-learn scorer", examples=["accuracy"])
+    cv: int = Field(ge=2, le=1_000, description="Folds; at most the smallest class's row count")
+    dataset_name: str = Field(default=DEFAULT_DATASET, pattern=DATASET_NAME_PATTERN)
+    dataset_version: int | None = Field(default=None, ge=1, lt=2**31)
+
+
+class SettingRequest(RequestModel):
+    """Set the model and best hyperparameters of a run in the ML service."""
+
+    request_information: Literal["setting"]
+    run_id: RunId
+
+
+ModelManagementRequest = Annotated[
+    OptimizationRequest | SettingRequest, Field(discriminator="request_information")
+]
+
+
+class OptimizationData(AnswerModel):
+    """Where the search is found in MLflow."""
+
+    experiment_id: str
+    run_ids: dict[str, str] = Field(description="The run of each model")
+
+
+class OptimizationAnswer(AnswerModel):
+    """Every model was searched, logged and registered."""
+
+    message: str = "Experiments retrieved successfully"
+    data: OptimizationData
+
+
+class ExperimentItem(AnswerModel):
+    """One active experiment."""
+
+    experiment_id: str
+    name: str
+    lifecycle_stage: str
+    run_count: int = Field(description="Runs that are not deleted")
+
+
+class ExperimentsAnswer(AnswerModel):
+    """All active experiments, the oldest first."""
+
+    message: str = "Experiments retrieved successfully"
+    data: list[ExperimentItem]
+
+
+class GeneralRequest(RequestModel):
+    """What an experiment is and how its runs stand."""
+
+    experiment_id: ExperimentId
+    request_information: Literal["general"]
+    filter: list[str] | None = Field(default=None, description="Not used here")
+
+
+class BestModelRequest(RequestModel):
+    """The finished run that ranks first."""
+
+    experiment_id: ExperimentId
+    request_information: Literal["best_model"]
+    filter: list[str] | None = Field(
+        default=None,
+        max_length=20,
+        description="Metrics to rank by: the first decides, the next ones break ties",
+        examples=[["model_accuracy", "model_f1_score"]],
+    )
+
+
+class StatisticsRequest(RequestModel):
+    """Statistics of the finished runs' metrics."""
+
+    experiment_id: ExperimentId
+    request_information: Literal["statistics"]
+    filter: list[str] | None = Field(
+        default=None, max_length=20, description="Metrics, or `all`", examples=[["all"]]
+    )
+
+
+ExperimentRequest = Annotated[
+    GeneralRequest | BestModelRequest | StatisticsRequest,
+    Field(discriminator="request_information"),
+]
+
+
+class ExperimentInfo(AnswerModel):
+    """An experiment; its tags without MLflow's own, times in UTC."""
+
+    experiment_id: str
+    experiment_name: str
+    artifact_location: str | None
+    lifecycle_stage: str
+    tags: dict[str, str | None]
+    data_creation: str | None = Field(examples=["2024-10-30 20:44:16"])
+    last_updated: str | None
+
+
+class ExperimentRuns(AnswerModel):
+    """How an experiment's runs stand; deleted ones do not count. Times are end times in UTC."""
+
+    number_of_runs: int
+    completed_runs: int
+    failed_runs: int
+    active_runs: int
+    stopped_runs: int
+    first_run_completed: str | None
+    last_run_completed: str | None
+
+
+class GeneralData(AnswerModel):
+    """An experiment and its runs."""
+
+    experiment_info: ExperimentInfo
+    experiment_runs: ExperimentRuns
+
+
+class GeneralAnswer(AnswerModel):
+    """An experiment and how its runs stand."""
+
+    message: str = "Information Retrieved"
+    data: GeneralData
+
+
+class BestModelData(AnswerModel):
+    """The run that ranks first and those of the asked metrics that it has."""
+
+    run_id: str
+    run_name: str
+    model: str | None
+    metrics: dict[str, float]
+
+
+class BestModelAnswer(AnswerModel):
+    """The run that ranks first."""
+
+    message: str = "Best model and run retrieved successfully."
+    data: BestModelData
+
+
+class MetricStatistics(AnswerModel):
+    """Statistics of one metric over the runs that have it; null where none has.
+
+    Population variance; quartiles by linear interpolation; the mode is the smallest of the most
+    frequent values.
+    """
+
+    mean: float | None
+    median: float | None
+    std_dev: float | None
+    variance: float | None
+    min: float | None
+    max: float | None
+    mode: float | None
+    iqr: float | None
+
+
+class StatisticsAnswer(AnswerModel):
+    """Statistics per metric; `duration` in seconds."""
+
+    message: str = "Statistics Retrieved"
+    data: dict[str, MetricStatistics]
+
+
+class ExperimentQuery(RequestModel):
+    """Names an experiment."""
+
+    experiment_id: ExperimentId
+
+
+class RunQuery(RequestModel):
+    """Names a run of an experiment."""
+
+    experiment_id: ExperimentId
+    run_id: RunId
+
+
+class DeletedAnswer(AnswerModel):
+    """It is deleted."""
+
+    message: str = Field(examples=["Experiment 1 deleted successfully."])
+
+
+class RunTags(AnswerModel):
+    """What a run is; null for runs that were not made by a search."""
+
+    model_type: str | None
+    experiment_type: str | None
+
+
+class RunItem(AnswerModel):
+    """One run; times in UTC."""
+
+    run_id: str
+    status: str = Field(examples=["FINISHED"])
+    start_time: str | None
+    end_time: str | None = Field(description="Null while the run is open")
+    run_name: str
+    tags: RunTags
+
+
+class RunsAnswer(AnswerModel):
+    """The runs of an experiment, the newest first."""
+
+    message: str = "Experiment Runs Retrieved"
+    data: list[RunItem]
+
+
+class ParametersRequest(RequestModel):
+    """Parameters of a run."""
+
+    experiment_id: ExperimentId
+    run_id: RunId
+    request_information: Literal["parameters"]
+    type: Literal["data", "grid_search", "model"]
+
+
+class MetricsRequest(RequestModel):
+    """Metrics of a run."""
+
+    experiment_id: ExperimentId
+    run_id: RunId
+    request_information: Literal["metrics"]
+    type: Literal["system", "model"]
+
+
+RunRequest = Annotated[
+    ParametersRequest | MetricsRequest, Field(discriminator="request_information")
+]
+
+
+class RunAnswer(AnswerModel):
+    """Parameters (text) or metrics (numbers) of a run, without their prefix."""
+
+    message: str = "Parameters Retrieved"
+    data: dict[str, str | float]

@@ -1,0 +1,156 @@
+"""The values tracking works with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MODEL_METRICS = ("model_accuracy", "model_f1_score", "model_precision", "model_recall")
+SYSTEM_METRICS = ("system_cpu_usage", "system_execution_time")
+METRICS = (*MODEL_METRICS, *SYSTEM_METRICS)
+LOWER_IS_BETTER = frozenset(SYSTEM_METRICS)
+
+MODEL_TAG = "model_type"
+KIND_TAG = "experiment_type"
+SEARCH_KIND = "GridSearch_CrossValidation"
+HYPERPARAMETERS_TAG = "cellar.hyperparameters"
+"""The best candidate as typed JSON; MLflow's params are text."""
+DATASET_NAME_TAG = "cellar.dataset_name"
+DATASET_VERSION_TAG = "cellar.dataset_version"
+SEARCH_TAG = "cellar.search_id"
+FAILURE_TAG = "cellar.failure_reason"
+
+FINISHED = "FINISHED"
+OPEN_STATES = frozenset({"RUNNING", "SCHEDULED"})
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment of MLflow; times in milliseconds since 1970."""
+
+    id: int
+    name: str
+    artifact_location: str | None
+    lifecycle_stage: str
+    created_ms: int | None
+    updated_ms: int | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is not deleted; times in milliseconds since 1970."""
+
+    id: str
+    experiment_id: int
+    name: str
+    status: str
+    started_ms: int | None
+    ended_ms: int | None
+    model: str | None = None
+    kind: str | None = None
+    search_id: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in OPEN_STATES
+
+
+@dataclass(frozen=True)
+class RunMetrics:
+    """A finished run and those of its metrics that are numbers (NaN is left out)."""
+
+    id: str
+    name: str
+    model: str | None
+    started_ms: int
+    duration_s: float | None
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What one model's search does. `grid` holds the values as they came in the JSON request."""
+
+    model_name: str
+    grid: Mapping[str, Sequence[Any]]
+    scoring: str
+    folds: int
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What one model's search found.
+
+    `pipeline` is fitted on all training rows with the best candidate; `metrics` are the four
+    model metrics (0 to 1) on out-of-fold predictions of that candidate. `candidates` has one entry
+    per candidate: its values, mean and standard deviation of its score over the folds (None where
+    a fold failed) and its rank.
+    """
+
+    plan: SearchPlan
+    pipeline: Any
+    best: Mapping[str, Any]
+    best_score: float
+    metrics: Mapping[str, float]
+    candidates: Sequence["Candidate"]
+    ended_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One combination of hyperparameters and how it did; scores None where a fold failed."""
+
+    values: Mapping[str, Any]
+    mean_score: float | None
+    std_score: float | None
+    fit_s: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The loaded training set.
+
+    `rows` is a DataFrame of the feature columns (n_samples, n_features), NaN where missing;
+    `labels` (n_samples,) the classes.
+    """
+
+    dataset_name: str
+    dataset_version: int
+    content_hash: str
+    rows: Any
+    labels: NDArray[Any]
+    classes: Sequence[Any]
+
+    @property
+    def smallest_class(self) -> int:
+        """The row count of the rarest class."""
+        return int(np.unique(self.labels, return_counts=True)[1].min())
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything a search run gets in MLflow."""
+
+    run_id: str
+    experiment_id: str
+    model_name: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    training_set: TrainingSet
+    pipeline: Any
+    files: Mapping[str, str]
+    ended_ms: int
+    version_tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def utc_text(milliseconds: int | None) -> str | None:
+    """Return `YYYY-MM-DD HH:MM:SS` in UTC, None for None."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,275 @@
+"""The one module of tracking that imports MLflow: whatever is written goes through its API.
+
+Uses `MlflowClient` with explicit ids throughout; the fluent API keeps state per process and would
+mix requests that run at the same time. Reading is done by `mlflow_tables`.
+"""
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+)
+from mlflow.environment_variables import (
+    MLFLOW_DISABLE_TELEMETRY,
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_HTTP_REQUEST_TIMEOUT,
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
+)
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, infer_signature
+from requests import RequestException
+
+from modelkit.pipeline import build_pipeline
+from modelkit.storage import log_model_options
+from tracking.domain import FAILURE_TAG, RunRecord, TrainingSet
+from tracking.errors import ExperimentNotFound, MlflowUnavailable, RunNotFound
+from tracking.settings import Settings
+
+log = logging.getLogger(__name__)
+
+EXAMPLE_ROWS = 5
+LONGEST_PARAM = 6_000
+LONGEST_TAG = 8_000
+BATCH = 100
+"""Params and tags that MLflow takes in one call."""
+MODEL_NAME = "model"
+"""Name of the logged model in its run: `runs:/<run id>/model`."""
+
+
+class MlflowStore:
+    """Experiments, runs, models and the registry, written through the MLflow server."""
+
+    def __init__(self, settings: Settings) -> None:
+        # MLflow's own patience is 7 retries in 4 minutes; a caller of ours wants to be told.
+        for variable, value in (
+            (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1),
+            (MLFLOW_HTTP_REQUEST_TIMEOUT, round(settings.read_timeout_s)),
+            (MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, False),
+            (MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
+            (MLFLOW_DISABLE_TELEMETRY, True),
+        ):
+            variable.set(value)  # type: ignore[no-untyped-call]
+        self._url = settings.mlflow_url.rstrip("/")
+        self._connect_timeout_s = settings.connect_timeout_s
+        self._client = MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+
+    def check(self) -> None:
+        """Raise `MlflowUnavailable` unless the MLflow server answers."""
+        try:
+            answer = requests.get(f"{self._url}/health", timeout=(self._connect_timeout_s, 10))
+        except RequestException as error:
+            raise MlflowUnavailable() from error
+        if answer.status_code != 200:
+            raise MlflowUnavailable(f"The MLflow server answered {answer.status_code}.")
+
+    def warm_up(self) -> None:
+        """Do what the first search would otherwise wait for: stores opened, libraries loaded."""
+        with _translated():
+            self._client.search_experiments(max_results=1)
+            self._client.search_registered_models(max_results=1)
+        rows = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]})
+        pipeline = build_pipeline("DecisionTree", {}, ["a", "b"]).fit(rows, np.array([0, 1]))
+        with tempfile.TemporaryDirectory(prefix="cellar-warm-") as folder:
+            _save(pipeline, rows, Model(), Path(folder) / "model")
+
+    def ensure_experiment(self, name: str, tags: Mapping[str, str]) -> str:
+        """Return the id of the active experiment of that name, with these tags.
+
+        MLflow keeps the names of deleted experiments; such a one is renamed and stays deleted.
+        The caller holds the lock of the name.
+        """
+        with _translated():
+            found = self._client.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage == "deleted":
+                self._give_up_name(str(found.experiment_id), name)
+                found = None
+            if found is None:
+                try:
+                    return str(self._client.create_experiment(name, tags=dict(tags)))
+                except MlflowException as error:
+                    # Somebody who works with MLflow directly was faster.
+                    found = self._client.get_experiment_by_name(name)
+                    if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+                        raise
+            experiment_id = str(found.experiment_id)
+            for key, value in tags.items():
+                if found.tags.get(key) != value:
+                    self._client.set_experiment_tag(experiment_id, key, value)
+            return experiment_id
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Delete an experiment with its runs; `ExperimentNotFound` when somebody else did."""
+        with _translated():
+            try:
+                self._client.delete_experiment(experiment_id)
+            except MlflowException as error:
+                if _is_outage(error):
+                    raise
+                raise ExperimentNotFound() from error
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; `RunNotFound` when somebody else did."""
+        with _translated():
+            try:
+                self._client.delete_run(run_id)
+            except MlflowException as error:
+                if _is_outage(error):
+                    raise
+                raise RunNotFound() from error
+
+    def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+        """Open a run and return its id."""
+        with _translated():
+            run = self._client.create_run(
+                experiment_id, time.time_ns() // 1_000_000, dict(tags), name
+            )
+            return str(run.info.run_id)
+
+    def log_run(self, record: RunRecord) -> str:
+        """Log everything of a run but its end, and return the id of its logged model."""
+        params = [Param(key, _cut(value, LONGEST_PARAM)) for key, value in record.params.items()]
+        metrics = [Metric(key, value, record.ended_ms, 0) for key, value in record.metrics.items()]
+        tags = [RunTag(key, _cut(value, LONGEST_TAG)) for key, value in record.tags.items()]
+        with _translated():
+            for start in range(0, max(1, len(params)), BATCH):
+                self._client.log_batch(
+                    record.run_id,
+                    metrics=metrics if start == 0 else (),
+                    params=params[start : start + BATCH],
+                    tags=tags if start == 0 else (),
+                )
+            self._client.log_inputs(record.run_id, [_dataset_input(record.training_set)])
+            return self._log_model(record)
+
+    def finish_run(self, record: RunRecord, model_id: str) -> None:
+        """Register the run's model under its name and end the run."""
+        with _translated():
+            self._ensure_registered_model(record.model_name)
+            self._client.create_model_version(
+                record.model_name,
+                source=f"models:/{model_id}",
+                run_id=record.run_id,
+                tags=dict(record.version_tags),
+                model_id=model_id,
+                # With a database behind MLflow a version is there once the call returns.
+                await_creation_for=0,
+            )
+            self._client.set_terminated(record.run_id, "FINISHED", record.ended_ms)
+
+    def fail_run(self, run_id: str, reason: str) -> None:
+        """Mark a run FAILED with the reason as a tag."""
+        with _translated():
+            self._client.log_batch(run_id, tags=[RunTag(FAILURE_TAG, _cut(reason, LONGEST_TAG))])
+            self._client.set_terminated(run_id, "FAILED")
+
+    def _give_up_name(self, experiment_id: str, name: str) -> None:
+        self._client.restore_experiment(experiment_id)
+        try:
+            self._client.rename_experiment(experiment_id, f"{name} (deleted {experiment_id})")
+        finally:
+            self._client.delete_experiment(experiment_id)
+
+    def _ensure_registered_model(self, name: str) -> None:
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _log_model(self, record: RunRecord) -> str:
+        """Upload the pipeline as a logged model and the record's files beside it.
+
+        The steps of `mlflow.sklearn.log_model`, which itself works on the active run of the
+        process and loads the model twice more to predict the example.
+        """
+        logged = self._client.create_logged_model(
+            record.experiment_id, MODEL_NAME, source_run_id=record.run_id
+        )
+        model_id = str(logged.model_id)
+        description = Model(
+            artifact_path=logged.artifact_location,
+            model_uuid=model_id,
+            run_id=record.run_id,
+            model_id=model_id,
+        )
+        with tempfile.TemporaryDirectory(prefix="cellar-model-") as folder:
+            path, files = Path(folder) / "model", Path(folder) / "files"
+            _save(record.pipeline, record.training_set.rows, description, path)
+            self._client.log_model_artifacts(model_id, str(path))
+            files.mkdir()
+            for name, text in record.files.items():
+                (files / name).write_text(text, encoding="utf-8")
+            self._client.log_artifacts(record.run_id, str(files), "search")
+        self._client.finalize_logged_model(model_id, "READY")
+        self._client.log_outputs(record.run_id, [LoggedModelOutput(model_id, step=0)])
+        return model_id
+
+
+def _save(pipeline: object, rows: pd.DataFrame, description: Model, path: Path) -> None:
+    example = rows.head(EXAMPLE_ROWS)
+    mlflow.sklearn.save_model(
+        pipeline,
+        str(path),
+        mlflow_model=description,
+        signature=infer_signature(example, pipeline.predict(example)),  # type: ignore[attr-defined]
+        input_example=example,
+        **log_model_options(),
+    )
+
+
+def _dataset_input(training_set: TrainingSet) -> DatasetInput:
+    rows = training_set.rows
+    source = {
+        "dataset_name": training_set.dataset_name,
+        "dataset_version": training_set.dataset_version,
+        "set_name": "training",
+    }
+    columns = [
+        {"type": "double" if kind.kind == "f" else str(kind), "name": name, "required": False}
+        for name, kind in rows.dtypes.items()
+    ]
+    dataset = Dataset(
+        name=f"{training_set.dataset_name}_v{training_set.dataset_version}",
+        # MLflow takes at most 36 characters.
+        digest=training_set.content_hash[:36],
+        source_type="cellar",
+        source=json.dumps(source),
+        schema=json.dumps({"mlflow_colspec": columns}),
+        profile=json.dumps({"num_rows": len(rows), "num_elements": int(rows.size)}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn MLflow's errors into ours; what is not expected counts as MLflow being unavailable."""
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        raise MlflowUnavailable() from error
+
+
+def _is_outage(error: MlflowException) -> bool:
+    return error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
+
+
+def _cut(value: str, longest: int) -> str:
+    return value if len(value) <= longest else f"{value[: longest - 1]}…"

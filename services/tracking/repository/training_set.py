@@ -1,0 +1,37 @@
+"""The loaded training set as searches need it."""
+
+from sqlalchemy.orm import Session, scoped_session
+
+from schema.sets import LoadedSets
+from tracking.domain import TrainingSet
+
+
+class TrainingSets:
+    """The training sets in the dataset database."""
+
+    def __init__(self, session: "scoped_session[Session]") -> None:
+        self._sets = LoadedSets(session)
+
+    def check_head(self) -> None:
+        """Raise unless the database's migrations are this code's."""
+        self._sets.check_head()
+
+    def get(self, dataset_name: str, dataset_version: int | None) -> TrainingSet:
+        """Return the loaded training set.
+
+        Raises
+        ------
+        SetNotLoaded, DatasetNotFound
+            As `LoadedSets.get_load`.
+        """
+        load = self._sets.get_load("training", dataset_name, dataset_version)
+        rows = self._sets.read_rows(load)
+        dataset = load.dataset
+        return TrainingSet(
+            dataset_name=dataset.name,
+            dataset_version=dataset.version,
+            content_hash=load.content_hash,
+            rows=rows[dataset.feature_names],
+            labels=rows[dataset.target.name].to_numpy(),
+            classes=dataset.classes,
+        )

@@ -1,0 +1,238 @@
+"""The optimization request: check, search, log, register.
+
+Nothing is begun before everything is checked. All models are searched before any is logged, so
+that a search in which one model fails leaves FAILED runs and no registered version.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+from contracts.tracking import OptimizationAnswer, OptimizationData, OptimizationRequest
+from servicekit.database import Database
+from servicekit.errors import DomainError
+from tracking.domain import (
+    DATASET_NAME_TAG,
+    DATASET_VERSION_TAG,
+    HYPERPARAMETERS_TAG,
+    KIND_TAG,
+    MODEL_TAG,
+    SEARCH_KIND,
+    SEARCH_TAG,
+    RunRecord,
+    SearchOutcome,
+    SearchPlan,
+    TrainingSet,
+)
+from tracking.repository.mlflow_store import MlflowStore
+from tracking.repository.searches import RunningSearch, Searches
+from tracking.repository.training_set import TrainingSets
+from tracking.service.candidates import candidates_csv, candidates_svg
+from tracking.service.grid_search import check_folds, check_plans, processors, search
+from tracking.service.scoring import check_scoring
+
+log = logging.getLogger(__name__)
+
+UPLOADS = 3
+"""Runs that are logged at the same time: it is mostly waiting for the MLflow server."""
+
+
+class OptimizationService:
+    """Searches the best hyperparameters of models on the loaded training set."""
+
+    def __init__(
+        self,
+        database: Database,
+        training_sets: TrainingSets,
+        searches: Searches,
+        store: MlflowStore,
+        *,
+        max_candidates: int,
+        jobs: int,
+    ) -> None:
+        self._database = database
+        self._training_sets = training_sets
+        self._searches = searches
+        self._store = store
+        self._max_candidates = max_candidates
+        self._jobs = jobs or processors()
+
+    def optimize(self, request: OptimizationRequest) -> OptimizationAnswer:
+        """Search every model and return where the runs are.
+
+        Raises
+        ------
+        ModelNotFound, InvalidSearch, UnknownScoring, HyperparametersRefused
+            The request cannot be meant, or an estimator refuses a value; nothing was begun.
+        SetNotLoaded, DatasetNotFound
+            There is no training set.
+        SearchFailed
+            Every candidate of a model fails; all runs of the request are marked FAILED.
+        Unavailable
+            Postgres or MLflow went away; runs that were begun are FAILED, now or by the sweep.
+        """
+        check_plans(request.models, request.hyperparameters, self._max_candidates)
+        check_scoring(request.scoring)
+        # The connection goes back to the pool before the search: it may take minutes.
+        with self._database.transaction():
+            training_set = self._training_sets.get(request.dataset_name, request.dataset_version)
+        check_scoring(request.scoring, training_set.classes)
+        check_folds(request.cv, training_set)
+        self._store.check()
+        experiment_id = self._experiment(request)
+        with self._searches.begin(experiment_id, request.model_dump()) as running:
+            run_ids = _Search(self._store, running, experiment_id, training_set, self._jobs).run(
+                request
+            )
+        data = OptimizationData(experiment_id=experiment_id, run_ids=run_ids)
+        return OptimizationAnswer(data=data)
+
+    def _experiment(self, request: OptimizationRequest) -> str:
+        tags = {"description": request.experiment_description, "owner": request.experiment_owner}
+        with self._searches.name_lock(request.experiment_name):
+            return self._store.ensure_experiment(request.experiment_name, tags)
+
+
+class _Search:
+    """One request under way; knows which runs it opened."""
+
+    def __init__(
+        self,
+        store: MlflowStore,
+        running: RunningSearch,
+        experiment_id: str,
+        training_set: TrainingSet,
+        jobs: int,
+    ) -> None:
+        self._store = store
+        self._running = running
+        self._experiment_id = experiment_id
+        self._training_set = training_set
+        self._jobs = jobs
+        self._run_ids: dict[str, str] = {}
+        self._ended: set[str] = set()
+
+    def run(self, request: OptimizationRequest) -> dict[str, str]:
+        """Search, log, register; whatever goes wrong, no run of this request stays open."""
+        try:
+            records = [
+                self._search(
+                    SearchPlan(
+                        model, request.hyperparameters.get(model, {}), request.scoring, request.cv
+                    )
+                )
+                for model in request.models
+            ]
+            self._running.check_alive()
+            model_ids = _at_once(self._store.log_run, records)
+            for record, model_id in zip(records, model_ids, strict=True):
+                self._store.finish_run(record, model_id)
+                self._ended.add(record.run_id)
+            self._running.end("finished")
+        except BaseException as error:
+            self._fail(error)
+            raise
+        return self._run_ids
+
+    def _search(self, plan: SearchPlan) -> RunRecord:
+        model = plan.model_name
+        run_id = self._store.create_run(
+            self._experiment_id,
+            f"{model} Grid_Search_Opt and CV_Performance",
+            {
+                KIND_TAG: SEARCH_KIND,
+                MODEL_TAG: model,
+                SEARCH_TAG: str(self._running.id),
+                DATASET_NAME_TAG: self._training_set.dataset_name,
+                DATASET_VERSION_TAG: str(self._training_set.dataset_version),
+            },
+        )
+        self._run_ids[model] = run_id
+        log.info("Search %d: %s begins, run %s", self._running.id, model, run_id)
+        wall_s, processor_s = time.perf_counter(), time.process_time()
+        outcome = search(plan, self._training_set, self._jobs)
+        wall_s = time.perf_counter() - wall_s
+        processor_s = time.process_time() - processor_s
+        log.info(
+            "Search %d: %s done, %d candidates x %d folds in %.2f s, best %s %.4f with %s",
+            self._running.id,
+            model,
+            len(outcome.candidates),
+            plan.folds,
+            wall_s,
+            plan.scoring,
+            outcome.best_score,
+            json.dumps(outcome.best),
+        )
+        usage = min(100.0, 100 * processor_s / (wall_s * processors()))
+        return self._record(
+            run_id, outcome, {"system_cpu_usage": usage, "system_execution_time": wall_s}
+        )
+
+    def _record(
+        self, run_id: str, outcome: SearchOutcome, system_metrics: Mapping[str, float]
+    ) -> RunRecord:
+        hyperparameters = json.dumps(outcome.best)
+        failed = sum(item.mean_score is None for item in outcome.candidates)
+        return RunRecord(
+            run_id=run_id,
+            experiment_id=self._experiment_id,
+            model_name=outcome.plan.model_name,
+            params=run_params(outcome, self._training_set),
+            metrics={**outcome.metrics, **system_metrics},
+            tags={
+                HYPERPARAMETERS_TAG: hyperparameters,
+                "cellar.candidates": str(len(outcome.candidates)),
+                "cellar.failed_candidates": str(failed),
+                "cellar.best_score": str(outcome.best_score),
+            },
+            training_set=self._training_set,
+            pipeline=outcome.pipeline,
+            files={
+                "candidates.csv": candidates_csv(outcome),
+                "candidates.svg": candidates_svg(outcome),
+                "grid.json": json.dumps(outcome.plan.grid, indent=1),
+            },
+            ended_ms=outcome.ended_ms,
+            version_tags={
+                "dataset_name": self._training_set.dataset_name,
+                "dataset_version": str(self._training_set.dataset_version),
+                "source_run_id": run_id,
+                HYPERPARAMETERS_TAG: hyperparameters,
+            },
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        """Mark the open runs FAILED; what cannot be reached now is left to the sweep."""
+        reason = error.message if isinstance(error, DomainError) else type(error).__name__
+        log.info("Search %d failed: %s", self._running.id, reason)
+        try:
+            for run_id in self._run_ids.values():
+                if run_id not in self._ended:
+                    self._store.fail_run(run_id, reason)
+            self._running.end("failed", reason)
+        except DomainError as problem:
+            log.warning("Search %d is left to the sweep: %s", self._running.id, problem)
+
+
+def run_params(outcome: SearchOutcome, training_set: TrainingSet) -> dict[str, str]:
+    """Return the params of a search run, as text in Python's notation."""
+    grid = {f"grid_search_{name}": str(values) for name, values in outcome.plan.grid.items()}
+    return {
+        "data_samples": str(training_set.rows.shape[0]),
+        "data_features": str(training_set.rows.shape[1]),
+        "data_classes": str(len(training_set.classes)),
+        **{f"model_{name}": str(value) for name, value in outcome.best.items()},
+        **grid,
+        "grid_search_scoring": outcome.plan.scoring,
+        "grid_search_cv_folds": str(outcome.plan.folds),
+    }
+
+
+def _at_once(log_run: Callable[[RunRecord], str], records: Sequence[RunRecord]) -> list[str]:
+    with ThreadPoolExecutor(max_workers=UPLOADS, thread_name_prefix="upload") as pool:
+        futures = [pool.submit(copy_context().run, log_run, record) for record in records]
+        return [future.result() for future in futures]
