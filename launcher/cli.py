@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
         "parts",
         nargs="*",
         metavar="PART",
-        help="lint, types, unit, docs, integration, contract, e2e, postman, pages, containers;"
+        help="lint, types, unit, docs, integration, contract, e2e, pages, postman, containers;"
         " default: all but containers",
     )
     down = add("down", "stop the suite")
@@ -98,9 +98,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0, 1 error, 2 wrong call, 130 interrupted."""
-    known, further = parser().parse_known_args(arguments)
-    if further and known.command != "test":
-        parser().error(f"unrecognized arguments: {' '.join(further)}")
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # What follows `test` is mostly pytest's.
+    ours = arguments[: arguments.index("test") + 1] if "test" in arguments else arguments
+    known = parser().parse_args(ours)
     # What ends this terminal's session ends us as Ctrl-C does: in order.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known.command == "test":
             from launcher.tests_command import run_tests
 
-            return run_tests(Places.of(None), known.parts, further)
+            return run_tests(Places.of(None), arguments[len(ours) :])
         return COMMANDS[known.command](known)
     except LaunchError as error:
         if error.detail:

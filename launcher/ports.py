@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from contextlib import ExitStack
 
 import psutil
 
@@ -27,6 +28,15 @@ def is_free(address: str, port: int) -> bool:
     return True
 
 
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 on which nobody listens now."""
+    with ExitStack() as probes:
+        opened = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in opened:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in opened]
+
+
 def owner(port: int) -> str:
     """Return who listens on the port, as far as this user may see it: `python (pid 12)`."""
     try:
@@ -34,9 +44,9 @@ def owner(port: int) -> str:
     except psutil.AccessDenied:
         return "another program"
     for connection in connections:
-        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
+        if connection.status != psutil.CONN_LISTEN or connection.pid is None:
             continue
-        if connection.pid is None:
+        if not connection.laddr or connection.laddr.port != port:
             continue
         try:
             return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"

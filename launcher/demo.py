@@ -1,0 +1,239 @@
+"""The demonstration: a wine classifier's whole life, over HTTP against the running services."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+from rich.table import Table
+
+from launcher.errors import LaunchError
+from launcher.readiness import session
+from launcher.suite import Suite
+from launcher.suite_settings import SERVICES
+from launcher.terminal import console, step
+
+EXPERIMENT = "wine_demo"
+SEARCH: dict[str, Any] = {
+    "request_information": "optimization",
+    "experiment_name": EXPERIMENT,
+    "experiment_description": "Which classifier tells the three wines apart",
+    "experiment_owner": "cellar",
+    "models": ["LogisticRegression", "RandomForest", "SVC"],
+    "hyperparameters": {
+        "LogisticRegression": {"C": [0.1, 1, 10], "solver": ["liblinear"]},
+        "RandomForest": {"n_estimators": [50, 100], "max_depth": [None, 5]},
+        "SVC": {"C": [0.1, 1, 10], "kernel": ["linear", "rbf"], "class_weight": [None, "balanced"]},
+    },
+    "scoring": "accuracy",
+    "cv": 5,
+}
+MANAGEMENT = "/root/tracking/model_management"
+EXPERIMENTS = "/root/tracking/experiments"
+TIMEOUT_S = 300
+
+
+@dataclass
+class Story:
+    """What the services have answered so far."""
+
+    experiment_id: str = ""
+    run_ids: dict[str, str] = field(default_factory=dict)
+    hyperparameters: dict[str, dict[str, str]] = field(default_factory=dict)
+    accuracy: dict[str, float] = field(default_factory=dict)
+    chosen: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    """Counts of Evidently's tests, `retraining_needed` and `reasons`."""
+
+
+class Client:
+    """Requests that have to succeed."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._suite = suite
+
+    def ask(self, method: str, service: str, path: str, body: object = None) -> Any:
+        """Return the JSON of an answer; see `send` for errors."""
+        return self.send(method, service, path, body).json()
+
+    def send(self, method: str, service: str, path: str, body: object = None) -> requests.Response:
+        """Send a request.
+
+        Raises
+        ------
+        LaunchError
+            No answer, or one that is no success: names the call and shows the answer.
+        """
+        url = self._suite.settings.url(service) + path
+        sent = f"{method} {url}" + (f" {body}" if body is not None else "")
+        try:
+            answer = session.request(method, url, json=body, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            raise LaunchError(
+                f"{service} does not answer: {sent}",
+                "Look at ./launch.sh status and ./launch.sh logs.",
+                str(error),
+            ) from None
+        if not answer.ok:
+            raise LaunchError(
+                f"{service} answered {answer.status_code} to {sent}",
+                f"Look at ./launch.sh logs {service}.",
+                answer.text,
+            )
+        return answer
+
+
+def run_demo(suite: Suite) -> int:
+    """Start the suite if needed, tell the story, show its figures, leave the suite running."""
+    began = time.monotonic()
+    suite.up()
+    started = time.monotonic()
+    report = tell(Client(suite), suite.places.demo / "report.html")
+    console.print()
+    console.print(report)
+    console.print(
+        f"\nStarted in {started - began:.1f} s, told in {time.monotonic() - started:.1f} s."
+        " The suite goes on running; ./launch.sh down stops it."
+    )
+    _show_places(suite)
+    return 0
+
+
+def tell(client: Client, report_file: Path) -> Table:
+    """Walk through the lifecycle; write Evidently's page to `report_file`; return the figures."""
+    story = Story()
+    _tune(client, story)
+    _choose(client, story)
+    _deploy_and_score(client, story)
+    _monitor(client, story, report_file)
+    return _figures(story)
+
+
+def _tune(client: Client, story: Story) -> None:
+    with step("Load the training set") as notes:
+        notes.append(_load(client, "training"))
+    with step(f"Tune {', '.join(SEARCH['models'])} by cross-validated grid search"):
+        data = client.ask("POST", "tracking", MANAGEMENT, SEARCH)["data"]
+        story.experiment_id, story.run_ids = data["experiment_id"], data["run_ids"]
+
+
+def _choose(client: Client, story: Story) -> None:
+    identity = {"experiment_id": story.experiment_id}
+    with step("Look at the experiment and its runs") as notes:
+        client.ask("GET", "tracking", EXPERIMENTS)
+        question = {**identity, "request_information": "general"}
+        runs = client.ask("POST", "tracking", EXPERIMENTS, question)["data"]["experiment_runs"]
+        notes.append(f"{runs['completed_runs']} of {runs['number_of_runs']} runs completed")
+        for model, run_id in story.run_ids.items():
+            about = {**identity, "run_id": run_id}
+            story.hyperparameters[model] = client.ask(
+                *("POST", "tracking", "/root/tracking/runs"),
+                {**about, "request_information": "parameters", "type": "model"},
+            )["data"]
+            story.accuracy[model] = client.ask(
+                *("POST", "tracking", "/root/tracking/runs"),
+                {**about, "request_information": "metrics", "type": "model"},
+            )["data"]["accuracy"]
+    with step("Statistics over the runs") as notes:
+        question = {**identity, "request_information": "statistics"}
+        accuracy = client.ask("POST", "tracking", EXPERIMENTS, {**question, "filter": ["all"]})[
+            "data"
+        ]["accuracy"]
+        notes.append(f"accuracy {accuracy['min']:.1%} to {accuracy['max']:.1%}")
+    with step("Choose the best run") as notes:
+        best = client.ask(
+            *("POST", "tracking", EXPERIMENTS),
+            {
+                **identity,
+                "request_information": "best_model",
+                "filter": ["model_accuracy", "model_f1_score"],
+            },
+        )["data"]
+        story.chosen = best["model"]
+        notes.append(f"{best['model']}, {best['metrics']['model_accuracy']:.1%}")
+    with step("Deploy it"):
+        client.ask(
+            *("POST", "tracking", MANAGEMENT),
+            {"request_information": "setting", "run_id": best["run_id"]},
+        )
+
+
+def _deploy_and_score(client: Client, story: Story) -> None:
+    with step("Train and register it") as notes:
+        story.scores["training"] = _score(client, "training")
+        notes.append(f"{story.scores['training']:.1%} on its own training set")
+    for name, what in (("testing", "the testing set"), ("production", "production, fouled")):
+        with step(f"Load {what}, and score it") as notes:
+            notes.append(_load(client, name))
+            story.scores[name] = _score(client, name)
+            notes.append(f"{story.scores[name]:.1%}")
+
+
+def _monitor(client: Client, story: Story, report_file: Path) -> None:
+    path = "/root/monitoring"
+    with step("Evidently's report") as notes:
+        client.ask("POST", "monitoring", path, {"metric": "report"})
+        page = client.send("POST", "monitoring", path, {"metric": "report", "format": "html"})
+        report_file.parent.mkdir(parents=True, exist_ok=True)
+        report_file.write_bytes(page.content)
+        notes.append(f"{len(page.content) / 1e6:.1f} MB of HTML")
+    with step("Evidently's tests"):
+        client.ask("POST", "monitoring", path, {"metric": "tests"})
+    with step("Summary and verdict") as notes:
+        answer = client.ask("POST", "monitoring", path, {"metric": "summary"})
+        # The verdict stands beside the counts as well as in them.
+        story.summary = {**answer, **answer["message"]}
+        notes.append("retrain" if story.summary["retraining_needed"] else "keep the model")
+
+
+def _load(client: Client, set_name: str) -> str:
+    answer = client.ask("POST", "simulator", "/root/simulator", {"set_name": set_name})
+    rows = answer.get("row_count")
+    return f"{rows} rows" if rows is not None else str(answer["message"])
+
+
+def _score(client: Client, set_name: str) -> float:
+    return float(client.ask("POST", "ml_model", "/root/ml", {"dataset": set_name})["score"])
+
+
+def _figures(story: Story) -> Table:
+    summary = story.summary
+    table = Table(
+        *("model", "best hyperparameters", "cross-validated", "testing", "production"),
+        title="The wine classifier",
+        caption=f"Evidently's tests: {summary['success_tests']} passed,"
+        f" {summary['failed_tests']} failed of {summary['total_tests']}",
+    )
+    for model in story.run_ids:
+        own = model == story.chosen
+        table.add_row(
+            f"[bold]{model}[/] (deployed)" if own else model,
+            _shown(story.hyperparameters[model], SEARCH["hyperparameters"][model]),
+            f"{story.accuracy[model]:.1%}",
+            f"{story.scores['testing']:.1%}" if own else "",
+            f"{story.scores['production']:.1%}" if own else "",
+        )
+    table.add_section()
+    verdict = "[bold red]yes[/]" if summary["retraining_needed"] else "[bold green]no[/]"
+    table.add_row("retrain?", "\n".join(summary["reasons"]) or "no reason to", verdict)
+    return table
+
+
+def _shown(best: dict[str, str], grid: dict[str, Any]) -> str:
+    """The searched ones; an estimator has many more, all at their defaults."""
+    return ", ".join(f"{name}={best[name]}" for name in grid if name in best)
+
+
+def _show_places(suite: Suite) -> None:
+    url = suite.settings.url
+    places = {
+        "MLflow UI": url("mlflow"),
+        **{f"API of {name}": f"{url(name)}/docs" for name in SERVICES},
+        "Evidently's report": (suite.places.demo / "report.html").resolve().as_uri(),
+    }
+    table = Table.grid(padding=(0, 2))
+    for name, place in places.items():
+        table.add_row(name, f"[link={place}]{place}[/link]")
+    console.print(table)

@@ -1,0 +1,176 @@
+"""`test`: every check of the project, in one go or a part of it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from launcher.env_file import ensure_env_file, read_env_file
+from launcher.errors import LaunchError
+from launcher.local_suite import LocalSuite
+from launcher.packages import ensure_packages
+from launcher.places import ROOT, Places
+from launcher.ports import free_ports
+from launcher.suite_settings import PROGRAMS, SuiteSettings, port_variable
+from launcher.terminal import console
+
+CHECKS = ("lint", "types")
+FOLDERS = ("unit", "docs", "integration", "contract", "e2e", "pages")
+PARTS = (*CHECKS, *FOLDERS, "postman", "containers")
+DEFAULT_PARTS = tuple(part for part in PARTS if part != "containers")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# pytest's: no test was found.
+NO_TESTS = 5
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split what stands after `test` into our parts and pytest's arguments."""
+    parts: list[str] = []
+    for number, argument in enumerate(arguments):
+        if argument not in PARTS:
+            return parts, list(arguments[number:])
+        parts.append(argument)
+    return parts, []
+
+
+def run_tests(places: Places, arguments: Sequence[str]) -> int:
+    """Run the parts that were asked for, all by default; return 0 when all of them passed.
+
+    Arguments for pytest alone (`-k`, a path) run the tests and none of the other checks. Where a
+    tool is missing its part is left out and named at the end; with CI=true that is a failure.
+    """
+    parts, further = split_arguments(arguments)
+    if not parts:
+        parts = list(FOLDERS if further else DEFAULT_PARTS)
+    ensure_packages(places, "test")
+    run = _Run()
+    if "lint" in parts:
+        run.program("ruff", "ruff", "check", ".")
+        run.program("ruff format", "ruff", "format", "--check", ".")
+    if "types" in parts:
+        run.program("mypy", "mypy")
+    folders = [folder for folder in (*FOLDERS, "containers") if folder in parts]
+    if "pages" in folders and not _first_program(BROWSERS):
+        folders.remove("pages")
+        run.leave_out("pages", "no Chromium or Chrome was found")
+    if "containers" in folders and not _engine_answers():
+        folders.remove("containers")
+        run.leave_out("containers", "no Docker engine with compose answers")
+    if folders:
+        # A path among pytest's arguments says which tests; folders beside it would add to them.
+        named = any(Path(argument.split("::")[0]).exists() for argument in further)
+        where = [] if named else [f"tests/{folder}" for folder in folders if _has_tests(folder)]
+        if where or named:
+            run.program("pytest", "pytest", *where, *further)
+    if "postman" in parts:
+        newman = _newman()
+        if newman is None:
+            run.leave_out("postman", "newman is missing: npm ci --prefix tests/tools")
+        else:
+            run.step("postman", lambda: _run_collection(newman))
+    return run.close()
+
+
+class _Run:
+    """The steps of one call and how they went."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._passed: list[str] = []
+        self._failed: list[str] = []
+        self._left_out: list[str] = []
+
+    def program(self, name: str, module: str, *arguments: str) -> None:
+        """Run a tool of our environment on the checkout."""
+        command = [sys.executable, "-m", module, *arguments]
+        self.step(name, lambda: _succeeds(command))
+
+    def step(self, name: str, passes: Callable[[], bool]) -> None:
+        """Run one step and note how it went."""
+        console.rule(name, align="left")
+        began = time.monotonic()
+        note = self._passed if passes() else self._failed
+        note.append(f"{name} ({time.monotonic() - began:.0f} s)")
+
+    def leave_out(self, part: str, reason: str) -> None:
+        """Note a part that cannot run here; in CI that is a failure."""
+        note = self._failed if os.environ.get("CI") == "true" else self._left_out
+        note.append(f"{part}: {reason}")
+
+    def close(self) -> int:
+        """Print the closing lines; return the exit code."""
+        console.rule("result", align="left")
+        for style, sign, steps in (
+            ("green", "passed  ", self._passed),
+            ("yellow", "left out", self._left_out),
+            ("red", "FAILED  ", self._failed),
+        ):
+            for text in steps:
+                console.print(f"[{style}]{sign}[/] {text}")
+        console.print(
+            f"{len(self._passed)} passed, {len(self._failed)} failed,"
+            f" {len(self._left_out)} left out in {time.monotonic() - self._began:.0f} s"
+        )
+        return 1 if self._failed else 0
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)  # noqa: S603
+    return done.returncode == 0
+
+
+def _run_collection(newman: str) -> bool:
+    """Start a suite of its own, run the collection top to bottom against it, stop it."""
+    with tempfile.TemporaryDirectory(prefix="cellar-postman-") as folder:
+        places = Places.of(folder)
+        ports = dict(zip(PROGRAMS, free_ports(len(PROGRAMS)), strict=True))
+        changes = {port_variable(name): str(port) for name, port in ports.items()}
+        ensure_env_file(places.env_file, ROOT / ".env.example", changes)
+        suite = LocalSuite(SuiteSettings.of(read_env_file(places.env_file)), places)
+        try:
+            suite.up()
+            addresses = (
+                ("--env-var", f"{name}_url={suite.settings.url(name)}")
+                for name in PROGRAMS
+                if name != "postgres"
+            )
+            return _succeeds(
+                [
+                    *(newman, "run", "postman/Cellar.postman_collection.json"),
+                    *("--environment", "postman/Cellar.postman_environment.json"),
+                    *("--bail", "--timeout-request", "120000"),
+                    *(part for pair in addresses for part in pair),
+                ]
+            )
+        except LaunchError as error:
+            console.print(f"{error}\n{error.detail}", markup=False)
+            return False
+        finally:
+            suite.down()
+
+
+def _newman() -> str | None:
+    own = ROOT / "tests" / "tools" / "node_modules" / ".bin" / "newman"
+    if shutil.which("node") is None:
+        return None
+    return str(own) if own.exists() else shutil.which("newman")
+
+
+def _first_program(names: Iterable[str]) -> str | None:
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def _engine_answers() -> bool:
+    from launcher.docker_suite import compose_command
+
+    return compose_command() is not None
+
+
+def _has_tests(folder: str) -> bool:
+    return any((ROOT / "tests" / folder).rglob("test_*.py"))
