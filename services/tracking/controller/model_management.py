@@ -38,7 +38,7 @@ class ModelManagementResource(Resource):  # type: ignore[misc]
         example=EXAMPLE,
     )
     def post(self, body: Any) -> tuple[OptimizationAnswer, int] | Response:
-        """`optimization` answers 201; `setting` answers what the ML service does, with its status."""
+        """`optimization` answers 201, `setting` what the ML service answers, with its status."""
         if isinstance(body, OptimizationRequest):
             return self._optimization.optimize(body), 201
         relayed = self._setting.set_model(body)

@@ -13,7 +13,7 @@ class Deployments:
         self._session = session
 
     def deployed_run_ids(self) -> frozenset[str]:
-        """Return the runs a slot depends on: where its values were found and where it was trained."""
+        """Return the runs a slot depends on: where its values were found, where it was trained."""
         newest = (
             select(DeploymentRow)
             .distinct(DeploymentRow.slot)

@@ -18,19 +18,29 @@ from servicekit.database import DatabaseUnavailable, is_outage
 from tracking.errors import SearchLost
 from tracking.settings import Settings
 
-SEARCH_LOCKS = "hashtext('cellar.searches')"
-NAME_LOCKS = "hashtext('cellar.experiment_names')"
-
 # One statement, so that nobody ever sees the row of a living search without its lock.
 _BEGIN = text(
-    f"""
+    """
     WITH begun AS (
-        INSERT INTO searches (experiment_id, request, state) VALUES (:experiment_id, :request, 'running')
+        INSERT INTO searches (experiment_id, request, state)
+        VALUES (:experiment_id, :request, 'running')
         RETURNING id
     )
-    SELECT id, pg_try_advisory_lock({SEARCH_LOCKS}, id::int) FROM begun
+    SELECT id, pg_try_advisory_lock(hashtext('cellar.searches'), id::int) FROM begun
     """
 ).bindparams(bindparam("request", type_=JSONB))
+
+_TAKE_ORPHANS = text(
+    """
+    WITH running AS MATERIALIZED (
+        SELECT id, experiment_id FROM searches WHERE state = 'running'
+    )
+    SELECT id, experiment_id FROM running
+    WHERE pg_try_advisory_lock(hashtext('cellar.searches'), id::int) ORDER BY id
+    """
+)
+
+_LOCK_NAME = text("SELECT pg_advisory_lock(hashtext('cellar.experiment_names'), hashtext(:name))")
 
 
 @dataclass(frozen=True)
@@ -93,10 +103,7 @@ class Searches:
     def name_lock(self, experiment_name: str) -> Iterator[None]:
         """Let one at a time decide about an experiment name."""
         with self._connect() as connection:
-            connection.execute(
-                text(f"SELECT pg_advisory_lock({NAME_LOCKS}, hashtext(:name))"),
-                {"name": experiment_name},
-            )
+            connection.execute(_LOCK_NAME, {"name": experiment_name})
             yield
 
     @contextmanager
@@ -106,14 +113,7 @@ class Searches:
         Two sweeps at once share the work: each gets the searches whose lock it took.
         """
         with self._connect() as connection:
-            rows = connection.execute(
-                text(
-                    "WITH running AS MATERIALIZED"
-                    " (SELECT id, experiment_id FROM searches WHERE state = 'running')"
-                    " SELECT id, experiment_id FROM running"
-                    f" WHERE pg_try_advisory_lock({SEARCH_LOCKS}, id::int) ORDER BY id"
-                )
-            ).all()
+            rows = connection.execute(_TAKE_ORPHANS).all()
             yield [OrphanedSearch(row.id, row.experiment_id) for row in rows]
 
     def close(self, search: OrphanedSearch, reason: str) -> None:

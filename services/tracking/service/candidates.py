@@ -57,11 +57,11 @@ def candidates_svg(outcome: SearchOutcome) -> str:
     def across(score: float) -> float:
         return LABEL_WIDTH + (CHART_WIDTH - LABEL_WIDTH - 80) * (score - low) / span
 
-    lines = [
-        f'<text x="8" y="20" font-weight="bold">{escape(outcome.plan.model_name)}: mean '
-        f"{escape(outcome.plan.scoring)} over {outcome.plan.folds} folds, ± 1 standard deviation"
-        f" ({low:.3f} to {high:.3f})</text>"
-    ]
+    title = (
+        f"{outcome.plan.model_name}: mean {outcome.plan.scoring} over {outcome.plan.folds} folds, "
+        f"with one standard deviation to each side ({low:.3f} to {high:.3f})"
+    )
+    lines = [f'<text x="8" y="20" font-weight="bold">{escape(title)}</text>']
     for place, item in enumerate(shown):
         middle = 44 + place * BAR_HEIGHT
         label = ", ".join(f"{name}={json.dumps(value)}" for name, value in item.values.items())
@@ -71,8 +71,9 @@ def candidates_svg(outcome: SearchOutcome) -> str:
             lines.append(f'<text x="{LABEL_WIDTH}" y="{middle + 4}">failed</text>')
             continue
         spread = item.std_score or 0.0
+        left, right = across(item.mean_score - spread), across(item.mean_score + spread)
         lines.append(
-            f'<line x1="{across(item.mean_score - spread):.1f}" x2="{across(item.mean_score + spread):.1f}"'
+            f'<line x1="{left:.1f}" x2="{right:.1f}"'
             f' y1="{middle}" y2="{middle}" stroke="#9aa7b8" stroke-width="6"/>'
             f'<circle cx="{across(item.mean_score):.1f}" cy="{middle}" r="5" fill="#7b1e3b"/>'
             f'<text x="{CHART_WIDTH - 70}" y="{middle + 4}">{item.mean_score:.4f}</text>'
