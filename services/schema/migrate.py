@@ -62,7 +62,8 @@ def current_revision(connection: Connection) -> str | None:
     # every few seconds.
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
-    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def check_head(connection: Connection) -> None:
