@@ -7,6 +7,7 @@ mix requests that run at the same time.
 import json
 import logging
 import tempfile
+import warnings
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,11 @@ from ml_model.domain import Registered, TrainingResult, reason
 from ml_model.errors import ModelStoreUnavailable
 from ml_model.repository.model_store import FINGERPRINT_TAG
 from modelkit.storage import log_model_options
+
+with warnings.catch_warnings():
+    # Saving a model needs it, and it warns about type hints of MLflow's own when first imported.
+    warnings.filterwarnings("ignore", ".*Any type hint.*", UserWarning)
+    import mlflow.pyfunc
 
 log = logging.getLogger(__name__)
 
