@@ -41,14 +41,10 @@ def assert_recent_utc(text: str) -> None:
 
 
 def test_services_say_who_they_are(suite: RunningSuite) -> None:
-    assert suite.ask("GET", "simulator", "/root/simulator") == {
-        "name": "DataSimulator",
-        "message": "Simulator",
-    }
-    assert suite.ask("GET", "monitoring", "/root/monitoring") == {
-        "name": "EvidentlyAI",
-        "message": "Monitoring",
-    }
+    answer = suite.ask("GET", "simulator", "/root/simulator")
+    assert (answer["name"], answer["message"]) == ("DataSimulator", "Simulator")
+    answer = suite.ask("GET", "monitoring", "/root/monitoring")
+    assert (answer["name"], answer["message"]) == ("EvidentlyAI", "Monitoring")
     answer = suite.ask("GET", "ml_model", "/root/ml")
     assert answer["message"] == "ML model"
     assert "name" in answer
@@ -127,7 +123,7 @@ def ask_run(client: Client, story: dict[str, Any], model: str, information: str,
 def test_parameters_of_a_run(client: Client, story: dict[str, Any]) -> None:
     message, data = ask_run(client, story, "LogisticRegression", "parameters", "data")
     assert message == "Parameters Retrieved"
-    assert data == {"classes": "3", "features": "13", "samples": "106"}
+    assert data.items() >= {"classes": "3", "features": "13", "samples": "106"}.items()
     _, grid = ask_run(client, story, "LogisticRegression", "parameters", "grid_search")
     assert grid == {
         "C": "[0.1, 1]",
@@ -224,10 +220,7 @@ def test_statistics_of_some_metrics(client: Client, story: dict[str, Any]) -> No
 def test_best_run_is_deployed(client: Client, story: dict[str, Any]) -> None:
     answer = client.deploy(story["best"]["run_id"])
     assert answer["message"] == "Model successfully uploaded"
-    assert client.suite.ask("GET", "ml_model", "/root/ml") == {
-        "name": story["best"]["model"],
-        "message": "ML model",
-    }
+    assert client.suite.ask("GET", "ml_model", "/root/ml")["name"] == story["best"]["model"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES = ("simulator", "ml_model", "tracking", "monitoring")
 URL_VARIABLES = {name: f"SUITE_{name.upper()}_URL" for name in (*SERVICES, "mlflow")}
 
-START_DEADLINE_S = 120.0
+START_DEADLINE_S = 240.0
 STOP_DEADLINE_S = 45.0
 
 
