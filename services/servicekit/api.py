@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import flask_restful
+import psycopg2
 from flask import Flask, Response, request
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy.exc import DBAPIError
@@ -175,8 +176,10 @@ def register_error_table(app: Flask) -> None:
             response.headers["Retry-After"] = "2"
         return response
 
+    # COPY runs on the driver's connection, past SQLAlchemy and its wrapping of errors.
+    @app.errorhandler(psycopg2.Error)
     @app.errorhandler(DBAPIError)
-    def answer_database_error(error: DBAPIError) -> Response:
+    def answer_database_error(error: DBAPIError | psycopg2.Error) -> Response:
         if is_outage(error):
             return answer_domain_error(DatabaseUnavailable())
         return answer_bug(error)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg2
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import text
@@ -19,17 +20,18 @@ class DatabaseUnavailable(Unavailable):
     advice = "PostgreSQL is not reachable right now; try again in a moment."
 
 
-def is_outage(error: DBAPIError) -> bool:
+def is_outage(error: DBAPIError | psycopg2.Error) -> bool:
     """Tell whether a driver error means that the server is away, and not that the SQL is wrong.
 
     An outage is a lost or refused connection (no SQLSTATE, or class 08), a server that shuts down
     or starts (57P01 to 57P03) and one that has no connection left (class 53).
     """
-    if error.connection_invalidated:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    code = getattr(error.orig, "pgcode", None)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "pgcode", None)
     if code is None:
-        return type(error.orig).__name__ in {"OperationalError", "InterfaceError"}
+        return type(cause).__name__ in {"OperationalError", "InterfaceError"}
     return code[:2] in {"08", "53"} or code in {"57P01", "57P02", "57P03"}
 
 

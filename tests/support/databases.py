@@ -24,6 +24,8 @@ from tests.support.running_suite import ROOT, SERVICES, Postgres, free_ports
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
+Values = tuple[Any, ...] | Mapping[str, Any]
+
 TEMPLATE = "cellar"
 OWNER = "cellar_simulator"
 
@@ -181,13 +183,13 @@ class TestDatabase:
         ) as connection:
             yield connection
 
-    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Return what a query answers, asked as the superuser."""
         with self.connection() as connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
             return list(cursor.fetchall())
 
-    def execute(self, statement: str, *values: Any) -> None:
+    def execute(self, statement: str, values: Values = ()) -> None:
         """Run a statement as the superuser and commit it."""
         with self.connection() as connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
