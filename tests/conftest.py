@@ -25,7 +25,8 @@ from tests.support.databases import DatabaseServer, SettingsT, TestDatabase
 from tests.support.gate import Gate
 
 # `own_suite` and `suite` (session): the whole suite as real processes.
-pytest_plugins = ["tests.support.suite_fixtures"]
+# `mlflow_server` (session): a real MLflow server on a database of its own.
+pytest_plugins = ["tests.support.suite_fixtures", "tests.support.mlflow_fixture"]
 
 
 class MakeSettings(Protocol):

@@ -8,7 +8,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 EXAMPLE_ROWS = 5
 LONGEST_PARAM = 6_000
 LONGEST_TAG = 8_000
+ATTEMPTS = 6
 BATCH = 100
 """Params and tags that MLflow takes in one call."""
 MODEL_NAME = "model"
@@ -156,21 +157,27 @@ class MlflowStore:
                     params=params[start : start + BATCH],
                     tags=tags if start == 0 else (),
                 )
-            self._client.log_inputs(record.run_id, [_dataset_input(record.training_set)])
+            _insist(
+                lambda: self._client.log_inputs(
+                    record.run_id, [_dataset_input(record.training_set)]
+                )
+            )
             return self._log_model(record)
 
     def finish_run(self, record: RunRecord, model_id: str) -> None:
         """Register the run's model under its name and end the run."""
         with _translated():
             self._ensure_registered_model(record.model_name)
-            self._client.create_model_version(
-                record.model_name,
-                source=f"models:/{model_id}",
-                run_id=record.run_id,
-                tags=dict(record.version_tags),
-                model_id=model_id,
-                # With a database behind MLflow a version is there once the call returns.
-                await_creation_for=0,
+            _insist(
+                lambda: self._client.create_model_version(
+                    record.model_name,
+                    source=f"models:/{model_id}",
+                    run_id=record.run_id,
+                    tags=dict(record.version_tags),
+                    model_id=model_id,
+                    # With a database behind MLflow a version is there once the call returns.
+                    await_creation_for=0,
+                )
             )
             self._client.set_terminated(record.run_id, "FINISHED", record.ended_ms)
 
@@ -265,6 +272,23 @@ def _translated() -> Iterator[None]:
         yield
     except (MlflowException, RequestException) as error:
         raise MlflowUnavailable() from error
+
+
+def _insist(call: Callable[[], object]) -> None:
+    """Call again when MLflow lost a race with itself.
+
+    It looks a row up and then inserts it: two runs that bring the same dataset, or two new versions
+    of one model, may collide, and the later one is told of a duplicate key.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            call()
+            return
+        except MlflowException as error:
+            collided = "duplicate key" in str(error) or "Giving up after" in str(error)
+            if not collided or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(0.05 * (attempt + 1))
 
 
 def _is_outage(error: MlflowException) -> bool:

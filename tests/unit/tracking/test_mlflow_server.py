@@ -1,0 +1,63 @@
+"""The MLflow server's command line, environment and who may reach it."""
+
+from fnmatch import fnmatch
+
+import pytest
+
+from tracking.mlflow_server import allowed_hosts, allowed_origins, command, environment
+from tracking.settings import Settings
+
+
+def settings(**over: object) -> Settings:
+    given = {
+        "database_host": "postgres",
+        "database_user": "cellar_tracking",
+        "database_password": "p%40ss:/word",
+        "port": 5002,
+        "mlflow_url": "http://tracking:5005",
+    }
+    return Settings.model_validate(given | over)
+
+
+def passes(host: str, **over: object) -> bool:
+    """MLflow's own comparison: patterns with a star match, others must be equal."""
+    return any(
+        fnmatch(host, pattern) if "*" in pattern else host == pattern
+        for pattern in allowed_hosts(settings(**over))
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:5005",
+        "localhost",
+        "127.0.0.1:5005",
+        "10.0.0.12:5005",
+        "tracking:5005",
+        "[::1]:80",
+    ],
+)
+def test_containers_browsers_and_addresses_pass(host: str) -> None:
+    assert passes(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.com", "10.evil.com", "localhost.evil.com", "127.0.0.1.nip.io"]
+)
+def test_names_that_another_site_can_point_here_do_not(host: str) -> None:
+    assert not passes(host)
+
+
+def test_a_further_name_passes_and_may_use_its_own_ui() -> None:
+    over = {"mlflow_allowed_hosts": "mlflow.example.org, other"}
+    assert passes("mlflow.example.org:443", **over)
+    assert "https://mlflow.example.org" in allowed_origins(settings(**over))
+    assert allowed_origins(settings()) == []
+
+
+def test_the_password_is_not_on_the_command_line() -> None:
+    assert not any("ss:" in part or "postgresql" in part for part in command(settings()))
+    found = environment(settings(), {"CELLAR_DATABASE_PASSWORD": "p", "PATH": "/bin"})
+    assert found["MLFLOW_BACKEND_STORE_URI"].startswith("postgresql+psycopg2://cellar_tracking:")
+    assert "CELLAR_DATABASE_PASSWORD" not in found and found["PATH"] == "/bin"
