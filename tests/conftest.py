@@ -16,7 +16,9 @@ database_gate     (test) a port in front of the server: pass `database_port=data
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -36,16 +38,15 @@ class MakeSettings(Protocol):
 
 
 @pytest.fixture(scope="session")
-def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
+def database_server() -> Iterator[DatabaseServer]:
     """The one server of this run."""
     url = os.environ.get("TEST_POSTGRES_URL")
-    server = (
-        DatabaseServer.at(url)
-        if url
-        else DatabaseServer.start_in(tmp_path_factory.mktemp("database"))
-    )
-    yield server
-    server.close()
+    # Not in pytest's own folder: the next run that starts shuts it to all but its owner, and as
+    # root the server runs as somebody else.
+    with tempfile.TemporaryDirectory(prefix="cellar-database-") as folder:
+        server = DatabaseServer.at(url) if url else DatabaseServer.start_in(Path(folder))
+        yield server
+        server.close()
 
 
 @pytest.fixture

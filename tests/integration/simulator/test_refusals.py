@@ -18,7 +18,7 @@ BODIES: dict[str, tuple[Any, str]] = {
     "unknown key": ({"set_name": "training", "sed": 1}, "sed"),
     "seed below zero": ({"set_name": "training", "seed": -1}, "seed"),
     "seed beyond 32 bits": ({"set_name": "training", "seed": 2**32}, "seed"),
-    "seed beyond 64 bits": ({"set_name": "training", "seed": 2**64}, "seed"),
+    "seed beyond 64 bits": ({"set_name": "training", "seed": 2**64}, "64 bits"),
     "seed with a fraction": ({"set_name": "training", "seed": 1.5}, "seed"),
     "seed as text": ({"set_name": "training", "seed": "42"}, "seed"),
     "seed true": ({"set_name": "training", "seed": True}, "seed"),
