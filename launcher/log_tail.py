@@ -11,7 +11,7 @@ READ_BACK_BYTES = 256 * 1024
 
 def last_lines(path: Path, count: int) -> list[str]:
     """Return the last `count` lines of a file, none when it is not there."""
-    if not path.exists():
+    if count <= 0 or not path.exists():
         return []
     with path.open("rb") as log:
         log.seek(0, 2)

@@ -2,21 +2,25 @@
 
 import getpass
 import http.client
-import os
 import subprocess
 import sys
 import time
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
+
+import psutil
 
 from launcher.errors import LaunchError
 from launcher.places import Places
 
 SERVICES_GROUP = "services"
-START_DEADLINE_S = 15.0
+START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 120.0
+
+_UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,16 @@ def configuration(places: Places, first: Sequence[Program], services: Sequence[P
     head = f"""\
 [supervisord]
 nodaemon=true
-logfile={_escaped(str(places.logs / "supervisor.log"))}
+logfile={_path(places.logs / "supervisor.log")}
 logfile_maxbytes=5MB
 logfile_backups=1
 loglevel=info
-pidfile={_escaped(str(places.run / "supervisor.pid"))}
+silent=true
+pidfile={_path(places.run / "supervisor.pid")}
 user={_escaped(getpass.getuser())}
-# Programs hold no terminal of whoever started them.
-minfds=1024
 
 [unix_http_server]
-file={_escaped(str(places.supervisor_socket))}
+file={_path(places.supervisor_socket)}
 chmod=0600
 
 [rpcinterface:supervisor]
@@ -90,7 +93,7 @@ def _section(program: Program, places: Places, *, autostart: bool) -> str:
         "environment": ",".join(
             f'{name}="{_escaped(value)}"' for name, value in program.environment.items()
         ),
-        "directory": _escaped(str(places.run)) if program.user is None else "/",
+        "directory": _path(places.run) if program.user is None else "/",
         "priority": "10",
         "autostart": str(autostart).lower(),
         "autorestart": "true",
@@ -101,7 +104,7 @@ def _section(program: Program, places: Places, *, autostart: bool) -> str:
         "stopasgroup": str(program.whole_group).lower(),
         "killasgroup": "true",
         "redirect_stderr": "true",
-        "stdout_logfile": _escaped(str(places.logs / f"{program.name}.log")),
+        "stdout_logfile": _path(places.logs / f"{program.name}.log"),
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": "2",
     }
@@ -115,13 +118,23 @@ def _section(program: Program, places: Places, *, autostart: bool) -> str:
 
 
 def _escaped(value: str) -> str:
-    # supervisord expands %(name)s, and " ;" begins a comment.
-    if any(character in value for character in "\"'\\\n") or " ;" in value:
+    # supervisord expands %(name)s, and takes " ;" and " #" for the beginning of a comment.
+    if set(value) & set("\"'\\\n") or " ;" in value or " #" in value:
         raise LaunchError(
-            "A folder or a value of .env holds a quote, a backslash or ' ;'.",
+            "A folder or a value of .env holds a quote, a backslash, ' ;' or ' #'.",
             "Remove it, or move the checkout to a folder without.",
         )
     return value.replace("%", "%%")
+
+
+def _path(path: Path) -> str:
+    # It expands some paths once and others twice.
+    if "%" in str(path):
+        raise LaunchError(
+            f"The folder {path} has a percent sign, with which the supervisor cannot be run.",
+            "Move the checkout to a folder without.",
+        )
+    return _escaped(str(path))
 
 
 def _quoted(part: str) -> str:
@@ -133,12 +146,13 @@ class Supervisor:
 
     def __init__(self, places: Places) -> None:
         self._places = places
+        self._process: subprocess.Popen[bytes] | None = None
 
     def is_running(self) -> bool:
         """Tell whether it answers."""
         try:
-            self._rpc().getState()
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            self._call("getState")
+        except _UNREACHABLE:
             return False
         return True
 
@@ -150,7 +164,7 @@ class Supervisor:
         config.touch(mode=0o600)
         config.write_text(configuration_text, encoding="utf-8")
         with (places.logs / "supervisor.start.log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own command line
+            self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(config)],
                 cwd=places.run,
                 env=dict(environment),
@@ -161,7 +175,7 @@ class Supervisor:
             )
         deadline = time.monotonic() + START_DEADLINE_S
         while not self.is_running():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 raise LaunchError(
                     "The process supervisor does not start.",
                     "The reason should stand below.",
@@ -171,13 +185,13 @@ class Supervisor:
 
     def start_services(self) -> None:
         """Start the services that do not run, without waiting for them."""
-        self._rpc().startProcessGroup(SERVICES_GROUP, False)
+        self._call("startProcessGroup", SERVICES_GROUP, False)
 
     def states(self) -> dict[str, ProgramState]:
         """Return the state of every program by its name; empty when nothing runs."""
         try:
-            found = cast(list[dict[str, Any]], self._rpc().getAllProcessInfo())
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            found = cast(list[dict[str, Any]], self._call("getAllProcessInfo"))
+        except _UNREACHABLE:
             return {}
         return {
             str(each["name"]): ProgramState(
@@ -197,11 +211,11 @@ class Supervisor:
         pid_file = self._places.run / "supervisor.pid"
         pid = int(pid_file.read_text()) if pid_file.exists() else None
         try:
-            self._rpc().shutdown()
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            self._call("shutdown")
+        except _UNREACHABLE:
             return
         deadline = time.monotonic() + STOP_DEADLINE_S
-        while self.is_running() or (pid is not None and _is_alive(pid)):
+        while self.is_running() or (pid is not None and self._is_alive(pid)):
             if time.monotonic() > deadline:
                 raise LaunchError(
                     f"The suite does not stop within {STOP_DEADLINE_S:.0f} s.",
@@ -209,25 +223,16 @@ class Supervisor:
                 )
             time.sleep(0.05)
 
-    def _rpc(self) -> Any:
+    def _call(self, method: str, *arguments: object) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
 
         address = f"unix://{self._places.supervisor_socket}"
         transport = SupervisorTransport(None, None, address)
-        return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
 
-
-def _is_alive(pid: int) -> bool:
-    try:
-        # As our child it would stay as a zombie until somebody asks for it.
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
-    except ChildProcessError:
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    def _is_alive(self, pid: int) -> bool:
+        if self._process is not None and self._process.pid == pid:
+            # As our own child it stays in the list of processes until it is asked for.
+            return self._process.poll() is None
+        return psutil.pid_exists(pid)

@@ -1,0 +1,127 @@
+"""What `./launch.sh test` runs, and what it says about what it could not run."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from launcher import tests_command
+from launcher.places import ROOT, Places
+
+Commands = list[list[str]]
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """The commands that were run; none really is, and no tool is missing."""
+    run: Commands = []
+    monkeypatch.setattr(tests_command, "ensure_packages", lambda places, wanted: None)
+    monkeypatch.setattr(tests_command, "_first_program", lambda names: "/usr/bin/chromium")
+    monkeypatch.setattr(tests_command, "_newman", lambda: "/usr/bin/newman")
+    monkeypatch.setattr(tests_command, "_run_collection", lambda newman: not run.append([newman]))
+
+    def succeed(command: list[str]) -> bool:
+        run.append(command[2:])
+        return True
+
+    monkeypatch.setattr(tests_command, "_succeeds", succeed)
+    return run
+
+
+@pytest.fixture
+def run_tests(tmp_path: Path) -> Callable[..., int]:
+    return lambda *arguments: tests_command.run_tests(Places.of(str(tmp_path)), arguments)
+
+
+def test_by_default_all_but_the_containers_run(
+    commands: Commands, run_tests: Callable[..., int]
+) -> None:
+    assert run_tests() == 0
+
+    assert [command[0] for command in commands] == [
+        "ruff",
+        "ruff",
+        "mypy",
+        "pytest",
+        "/usr/bin/newman",
+    ]
+    assert "tests/unit" in commands[3]
+    assert "tests/containers" not in commands[3]
+
+
+@pytest.mark.parametrize(
+    "arguments, wanted",
+    [
+        (["unit"], [["pytest", "tests/unit"]]),
+        (["unit", "-k", "x", "-q"], [["pytest", "tests/unit", "-k", "x", "-q"]]),
+        (["types"], [["mypy"]]),
+        (["postman"], [["/usr/bin/newman"]]),
+        (["tests/unit/launcher"], [["pytest", "tests/unit/launcher"]]),
+    ],
+)
+def test_parts_and_pytests_arguments(
+    commands: Commands, run_tests: Callable[..., int], arguments: list[str], wanted: Commands
+) -> None:
+    assert run_tests(*arguments) == 0
+    assert commands == wanted
+
+
+def test_a_selection_runs_tests_alone(commands: Commands, run_tests: Callable[..., int]) -> None:
+    run_tests("-k", "registry")
+
+    assert [command[0] for command in commands] == ["pytest"]
+    assert commands[0][-2:] == ["-k", "registry"]
+
+
+@pytest.mark.parametrize("ci, code", [("", 0), ("true", 1)])
+def test_a_missing_tool_is_named_and_fails_in_ci_only(
+    commands: Commands,
+    run_tests: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ci: str,
+    code: int,
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(tests_command, "_newman", lambda: None)
+
+    assert run_tests("types", "postman") == code
+    printed = capsys.readouterr().out
+    assert "newman is missing" in printed
+    assert "1 passed" in printed
+
+
+def test_a_failing_step_does_not_stop_the_others(
+    commands: Commands, run_tests: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: Commands = []
+
+    def fail(command: list[str]) -> bool:
+        ran.append(command)
+        return False
+
+    monkeypatch.setattr(tests_command, "_succeeds", fail)
+
+    assert run_tests("lint", "types") == 1
+    assert len(ran) == 3
+
+
+def test_every_part_is_a_check_or_a_folder_of_tests() -> None:
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.rglob("test_*.py"))}
+
+    assert folders <= set(tests_command.PARTS)
+
+
+def test_help_needs_no_package() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-S", "-m", "launcher", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    for command in ("up", "demo", "test", "down", "logs", "status", "doctor"):
+        assert f"\n  {command} " in shown
