@@ -1,6 +1,6 @@
 """Which runs are deployed, read from the ML service's ledger."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, scoped_session
 
 from schema.tables import DeploymentRow, ModelVersionRow
@@ -14,17 +14,14 @@ class Deployments:
 
     def deployed_run_ids(self) -> frozenset[str]:
         """Return the runs a slot depends on: where its values were found, where it was trained."""
-        newest = (
-            select(DeploymentRow)
-            .distinct(DeploymentRow.slot)
-            .order_by(DeploymentRow.slot, DeploymentRow.id.desc())
-            .subquery()
-        )
+        newest = select(func.max(DeploymentRow.id)).group_by(DeploymentRow.slot)
         rows = self._session.execute(
             select(
-                newest.c.source_run_id,
+                DeploymentRow.source_run_id,
                 ModelVersionRow.source_run_id,
                 ModelVersionRow.training_run_id,
-            ).outerjoin(ModelVersionRow, ModelVersionRow.id == newest.c.model_version_id)
+            )
+            .outerjoin(ModelVersionRow, ModelVersionRow.id == DeploymentRow.model_version_id)
+            .where(DeploymentRow.id.in_(newest))
         )
         return frozenset(run_id for row in rows for run_id in row if run_id)

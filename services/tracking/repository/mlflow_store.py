@@ -8,6 +8,7 @@ import json
 import logging
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,12 @@ from mlflow.environment_variables import (
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
 from requests import RequestException
+
+with warnings.catch_warnings():
+    # MLflow would load it with the first model; here that happens before the workers are forked.
+    # It warns about type hints of its own.
+    warnings.filterwarnings("ignore", ".*Any type hint.*", UserWarning)
+    import mlflow.pyfunc  # noqa: F401
 
 from modelkit.pipeline import build_pipeline
 from modelkit.storage import log_model_options

@@ -179,7 +179,7 @@ class MlflowTables:
             experiment_tags.c.key.not_like("mlflow.%"),
         )
         with self._connect() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {row.key: row.value for row in connection.execute(query)}
 
     def list_runs(self, experiment: Experiment) -> list[Run]:
         """Return an experiment's runs, the newest first."""
@@ -215,7 +215,7 @@ class MlflowTables:
         """Return all tags of a run."""
         with self._connect() as connection:
             query = select(tags.c.key, tags.c.value).where(tags.c.run_uuid == run.id)
-            return dict(connection.execute(query).tuples().all())
+            return {row.key: row.value for row in connection.execute(query)}
 
     def read_params(self, run: Run, prefix: str) -> dict[str, str]:
         """Return the params with that prefix, without it, by name."""
