@@ -66,9 +66,9 @@ def register(base_url: str, result: TrainingResult) -> Registered:
     client = _client(base_url)
     try:
         experiment_id = _experiment_id(client)
-        _fail_abandoned(client, experiment_id, result.fingerprint)
         run_id = _create_run(client, experiment_id, result)
         try:
+            _fail_abandoned(client, experiment_id, run_id, result.fingerprint)
             return _log_and_register(client, experiment_id, run_id, result)
         except BaseException as error:
             _fail(client, run_id, reason(error))
@@ -108,17 +108,21 @@ def _experiment_id(client: MlflowClient) -> str:
     return str(experiment.experiment_id)
 
 
-def _fail_abandoned(client: MlflowClient, experiment_id: str, fingerprint: str) -> None:
-    """Mark runs as FAILED that a killed worker left open.
+def _fail_abandoned(
+    client: MlflowClient, experiment_id: str, run_id: str, fingerprint: str
+) -> None:
+    """Mark other open runs of this fingerprint as FAILED.
 
-    The caller holds the lock of this fingerprint, so whoever opened such a run is gone.
+    The caller holds the lock of the fingerprint, so whoever opened such a run was killed, or it is
+    a twin of ours: MLflow's client sends a request again when the answer to it is lost.
     """
     for run in client.search_runs(
         [experiment_id],
         f"attributes.status = 'RUNNING' AND tags.`{FINGERPRINT_TAG}` = '{fingerprint}'",
         run_view_type=ViewType.ACTIVE_ONLY,
     ):
-        _fail(client, run.info.run_id, "The training was interrupted before it ended.")
+        if run.info.run_id != run_id:
+            _fail(client, run.info.run_id, "The training was interrupted before it ended.")
 
 
 def _create_run(client: MlflowClient, experiment_id: str, result: TrainingResult) -> str:

@@ -3,8 +3,6 @@
 The simulator, whose job loading is, runs in process on the same database.
 """
 
-import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,54 +16,9 @@ import ml_model.app
 import ml_model.settings
 import simulator.app
 import simulator.settings
-from tests.support.databases import DatabaseServer, TestDatabase
+from tests.support.databases import TestDatabase
 from tests.support.gate import Gate
-from tests.support.running_suite import ROOT, Program, free_ports
-
-START_DEADLINE_S = 120
-
-
-@pytest.fixture(scope="session")
-def mlflow_url(
-    database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """One MLflow server for all tests here: each has its own model versions by its own rows."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    port = free_ports(1)[0]
-    with database_server.new_database("template0", "cellar_tracking") as database:
-        environment = {
-            **{name: text for name, text in os.environ.items() if not name.startswith("CELLAR_")},
-            "PYTHONPATH": str(ROOT / "services"),
-            "CELLAR_PORT": "5002",
-            "CELLAR_DATABASE_HOST": database_server.host,
-            "CELLAR_DATABASE_PORT": str(database_server.port),
-            "CELLAR_DATABASE_USER": "cellar_tracking",
-            "CELLAR_DATABASE_PASSWORD": database_server.passwords["cellar_tracking"],
-            "CELLAR_MLFLOW_DATABASE_NAME": database.name,
-            "CELLAR_MLFLOW_ARTIFACTS": str(folder / "artifacts"),
-            "CELLAR_MLFLOW_PORT": str(port),
-        }
-        command = [sys.executable, "-m", "tracking.mlflow_server"]
-        program = Program(command, environment, folder / "mlflow.log")
-        program.start()
-        try:
-            _wait(f"http://127.0.0.1:{port}", program)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            program.kill()
-
-
-def _wait(url: str, program: Program) -> None:
-    deadline = time.monotonic() + START_DEADLINE_S
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"{url}/health", timeout=2).status_code == 200:
-                return
-        except requests.RequestException:
-            time.sleep(0.1)
-        assert program.process is not None
-        assert program.process.poll() is None, program.log()
-    raise AssertionError(f"MLflow is not up: {program.log()}")
+from tests.support.mlflow_fixture import MlflowServer
 
 
 @dataclass
@@ -129,7 +82,7 @@ class Lab:
         found = self.database.rows(
             "SELECT model_version_id, sample_id, predicted_class, probabilities"
             " FROM predictions WHERE set_name = %s",
-            set_name,
+            (set_name,),
         )
         return {(version, sample): (label, shares) for version, sample, label, shares in found}
 
@@ -155,6 +108,10 @@ class Lab:
         url = f"{self.mlflow_url}/api/2.0/mlflow/runs/search"
         return list(requests.post(url, json=body, timeout=30).json().get("runs", []))
 
+    def finished_runs(self) -> list[Any]:
+        """Return those that ended well; under load MLflow's client may leave a failed twin."""
+        return [run for run in self.training_runs() if run["info"]["status"] == "FINISHED"]
+
 
 def tags_of(data: Any) -> dict[str, str]:
     """Return MLflow's list of tags as a dict."""
@@ -162,12 +119,14 @@ def tags_of(data: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-def lab(cellar_database: TestDatabase, mlflow_url: str, database_gate: Gate) -> Iterator[Lab]:
+def lab(
+    cellar_database: TestDatabase, mlflow_server: MlflowServer, database_gate: Gate
+) -> Iterator[Lab]:
     """A fresh database with both services on it."""
-    gate = Gate("127.0.0.1", int(mlflow_url.rsplit(":", 1)[1]))
+    gate = Gate("127.0.0.1", mlflow_server.port)
     lab = Lab(
         database=cellar_database,
-        mlflow_url=mlflow_url,
+        mlflow_url=mlflow_server.url,
         mlflow_gate=gate,
         database_gate=database_gate,
         ml=None,  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ def test_one_training_however_many_ask(wine: Lab) -> None:
     workers = [wine.ml, wine.another_ml()]
     answers = at_once([lambda worker=worker: worker.score("training") for worker in workers * 3])
     assert all(answer == answers[0] for answer in answers)
-    assert (wine.count("model_versions"), len(wine.training_runs())) == (1, 1)
+    assert (wine.count("model_versions"), len(wine.finished_runs())) == (1, 1)
     assert wine.count("deployments") == 2
     assert wine.count("predictions") == 106
 
@@ -75,7 +75,7 @@ def hashes(lab: Lab, set_name: str) -> tuple[str, str]:
     [row] = lab.database.rows(
         "SELECT s.content_hash, l.content_hash FROM scorings s JOIN set_loads l"
         " USING (dataset_id, set_name) WHERE set_name = %s",
-        set_name,
+        (set_name,),
     )
     return row
 

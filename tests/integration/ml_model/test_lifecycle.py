@@ -57,7 +57,7 @@ def test_scores_are_those_of_plain_scikit_learn(wine: Lab) -> None:
             wine.database.rows(
                 f"SELECT {listed}, target FROM samples.wine_v1 WHERE set_name = %s"  # noqa: S608
                 " ORDER BY row_number",
-                name,
+                (name,),
             ),
             dtype=float,
         )
@@ -114,7 +114,7 @@ def test_types_survive_the_ledger(wine: Lab) -> None:
 def test_what_mlflow_keeps_of_a_training(wine: Lab) -> None:
     wine.ml.set_model("DecisionTree", RUN_ID, max_depth=3, min_samples_leaf=0.01)
     answer = wine.ml.score("training")
-    [run] = wine.training_runs()
+    [run] = wine.finished_runs()
     assert run["info"]["status"] == "FINISHED"
     assert run["info"]["run_name"].startswith("train_20")
     tags = tags_of(run["data"])
@@ -168,7 +168,7 @@ class TestRepeating:
         assert wine.ml.score("training") == first
         assert wine.another_ml().score("training") == first
         assert wine.predictions("training") == kept
-        assert (wine.count("model_versions"), len(wine.training_runs())) == (1, 1)
+        assert (wine.count("model_versions"), len(wine.finished_runs())) == (1, 1)
         assert wine.count("deployments") == 2
 
     def test_setting_the_same_model_leaves_it_trained(self, wine: Lab) -> None:
