@@ -7,7 +7,7 @@ never rows; never commits.
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pandas as pd
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
@@ -139,21 +139,36 @@ class LoadedSets:
         """Return the rows, indexed by `sample_id`: features in order, then the target.
 
         float64 (NaN where missing), Int64, object or boolean; see `schema.samples.read_rows`.
+
+        Raises
+        ------
+        SetChanged
+            The set was loaded anew since `load` was read, so that these are other rows.
         """
         dataset = load.dataset
-        return samples.read_rows(
+        rows = samples.read_rows(
             self._driver_connection(),
             dataset.name,
             dataset.version,
             load.set_name,
             [*dataset.features, dataset.target],
         )
+        self._check_unchanged(load)
+        return rows
 
     def read_predictions(self, load: SetLoad, model_version_id: int) -> pd.DataFrame:
-        """Return what a model version predicted for the set; see `schema.samples`."""
-        return samples.read_predictions(
+        """Return what a model version predicted for the set; see `schema.samples`.
+
+        Raises
+        ------
+        SetChanged
+            The set was loaded anew since `load` was read.
+        """
+        predictions = samples.read_predictions(
             self._driver_connection(), model_version_id, load.dataset.id, load.set_name
         )
+        self._check_unchanged(load)
+        return predictions
 
     def hold(self, load: SetLoad) -> None:
         """Keep the set as it is until the transaction ends.
@@ -163,9 +178,15 @@ class LoadedSets:
         SetChanged
             The set was loaded anew since `load` was read.
         """
-        found = self._session.execute(
-            text("SELECT content_hash FROM set_loads WHERE id = :id FOR SHARE"), {"id": load.id}
-        ).scalar()
+        self._check_unchanged(load, "FOR SHARE")
+
+    def _check_unchanged(self, load: SetLoad, locking: Literal["", "FOR SHARE"] = "") -> None:
+        # Rows and content hash are replaced in one transaction: a hash that is still the same
+        # after reading belongs to what was read.
+        found = self._session.scalar(
+            text(f"SELECT content_hash FROM set_loads WHERE id = :id {locking}"),  # noqa: S608
+            {"id": load.id},
+        )
         if found != load.content_hash:
             raise SetChanged()
 
