@@ -2,11 +2,12 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.compose_suite import SERVICES, ComposeSuite
+from tests.support.compose_suite import SERVICES, ComposeSuite, run
 
 pytestmark = pytest.mark.containers
 EVERY_CONTAINER = ("postgres", *SERVICES)
@@ -74,6 +75,19 @@ def test_a_container_is_confined_limited_and_restarted(suite: ComposeSuite, serv
     bindings = [binding for port in host["PortBindings"].values() for binding in port]
     assert bindings
     assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("service", ["simulator", "ml_model"])
+def test_a_service_at_rest_takes_less_than_250_mib(
+    suite: ComposeSuite, service: str, note_figure: Callable[[str], None]
+) -> None:
+    """Runs before the walk-through: nothing has been asked of the service but its health."""
+    columns = ("--no-stream", "--format", "{{.MemUsage}}")
+    used = run("docker", "stats", *columns, suite.container(service)).split()[0]
+
+    note_figure(f"memory of {service} at rest: {used}")
+    assert used.endswith("MiB")
+    assert float(used.removesuffix("MiB")) < 250
 
 
 def test_only_the_init_scripts_come_from_the_host(suite: ComposeSuite) -> None:

@@ -171,7 +171,7 @@ def test_a_killed_database_keeps_what_was_acknowledged(
 def test_a_killed_ml_service_keeps_the_trained_model(
     suite: ComposeSuite, crash: Callable[[str], None], kept: dict[str, Any]
 ) -> None:
-    trained = suite.ask("POST", "ml_model", "/root/ml", {"dataset": "training"})
+    suite.ask("POST", "ml_model", "/root/ml", {"dataset": "training"})
     tested = suite.ask("POST", "ml_model", "/root/ml", {"dataset": "testing"})
     versions = suite.sql("SELECT count(*) FROM model_versions")
 
@@ -180,7 +180,8 @@ def test_a_killed_ml_service_keeps_the_trained_model(
     assert suite.ask("POST", "ml_model", "/root/ml", {"dataset": "testing"}) == tested
     assert suite.sql("SELECT count(*) FROM model_versions") == versions
     produced = suite.ask("POST", "ml_model", "/root/ml", {"dataset": "production"})
-    assert trained["score"] >= tested["score"] >= produced["score"] + 3 / 36 - 1e-9
+    rows_lost = round(36 * (tested["score"] - produced["score"]))
+    assert rows_lost >= 3
     kept["scores"] = {"testing": tested["score"], "production": produced["score"]}
 
 
