@@ -77,13 +77,18 @@ def cut(values: Any) -> Any:
 class Finder:
     """Sends cases and keeps what was wrong with the answers, once per kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, furnished: Furnished) -> None:
+        self._furnished = furnished
+        self._sent = 0
         self.faults: dict[str, str] = {}
         self.statuses: Counter[tuple[str, int]] = Counter()
 
     def send(self, case: Case) -> None:
         """Send one case and check its answer."""
         make_small(case)
+        self._sent += 1
+        if self._sent % 2:
+            self._point_to_what_exists(case)
         label = case.operation.label
         answer = case.call(timeout=60)
         self.statuses[label, answer.status_code] += 1
@@ -95,6 +100,21 @@ class Finder:
         except (AssertionError, BaseExceptionGroup) as error:
             text = str(error)
             self.faults.setdefault(f"{label} {answer.status_code} {text[:120]}", text[:3000])
+
+    def _point_to_what_exists(self, case: Case) -> None:
+        """Replace well-formed ids by the deployed run's and its experiment's: nobody guesses them.
+
+        Neither can be deleted, so that they stay.
+        """
+        ids = {
+            "experiment_id": self._furnished.experiment_id,
+            "run_id": self._furnished.run_id,
+        }
+        for place in (case.query, case.body):
+            if isinstance(place, dict):
+                for name in ids.keys() & place.keys():
+                    if isinstance(place[name], str) and place[name]:
+                        place[name] = ids[name]
 
 
 def fuzz(operation: APIOperation, finder: Finder) -> None:
@@ -129,7 +149,9 @@ def fuzz(operation: APIOperation, finder: Finder) -> None:
 def test_no_input_breaks_a_service(furnished: Furnished, service: str) -> None:
     url = furnished.suite.urls[service]
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=CONFIG)
-    finder = Finder()
+    # Fuzzing the ML service has set other models.
+    furnished.deploy()
+    finder = Finder(furnished)
     labels = set()
     for found in schema.get_all_operations():
         operation = found.ok()
@@ -138,7 +160,7 @@ def test_no_input_breaks_a_service(furnished: Furnished, service: str) -> None:
     for (label, status), count in sorted(finder.statuses.items()):
         print(f"{label}: {count} x {status}")
     assert finder.faults == {}, "\n\n".join(finder.faults.values())
-    # A document that lost its routes would pass everything above.
-    assert {label for label, status in finder.statuses if status < 400} == labels
+    # Every operation got past its own validation at least once. Deleting what is deployed: 409.
+    assert {label for label, status in finder.statuses if status < 400 or status == 409} == labels
     for name in SERVICES:
         furnished.suite.wait_ready(name, 30)

@@ -163,7 +163,9 @@ CASES = [
     score("list", 400, dataset=["training"]),
     *(score(f"trick {t!r}", 400, dataset=t) for t in TRICKS),
     # optimization
-    optimize("unknown model", 400, "Perceptron", models=["Perceptron"], hyperparameters={}),
+    optimize(
+        "unknown model", 400, "RandomForest", "SVC", models=["Perceptron"], hyperparameters={}
+    ),
     optimize("model twice", 400, models=["DecisionTree", "DecisionTree"]),
     optimize("no model", 400, "models", models=[], hyperparameters={}),
     optimize("grid without model", 400, "SVC", hyperparameters={**TREE, "SVC": {"C": [1]}}),

@@ -204,7 +204,6 @@ class OwnSuite(RunningSuite):
         suite = cls(urls, folder, postgres)
         try:
             postgres.create()
-            postgres.start()
             suite._migrate()
             for name in ("mlflow", *SERVICES):
                 suite.programs[name] = suite._program(name, ports)
@@ -217,8 +216,12 @@ class OwnSuite(RunningSuite):
         return suite
 
     def close(self) -> None:
-        """End everything; what does not end by itself is killed."""
-        for program in (*reversed(self.programs.values()), self.postgres.program):
+        """End everything, Postgres last; what does not end by itself is killed."""
+        for program in self.programs.values():
+            if program.process is not None and program.process.poll() is None:
+                # All at once: each takes its time to let requests end.
+                program.process.send_signal(program.stop_signal)
+        for program in (*self.programs.values(), self.postgres.program):
             try:
                 program.stop()
             except AssertionError:
@@ -358,7 +361,7 @@ class Postgres:
         )
 
     def create(self) -> None:
-        """Make the cluster, then the databases and roles by the script of the container."""
+        """Make the cluster and start it; make databases and roles by the container's script."""
         secret = self.folder / "superuser"
         secret.write_text(self.passwords["postgres"] + "\n")
         user = self.program.user
