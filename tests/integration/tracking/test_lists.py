@@ -264,11 +264,7 @@ def deploy(
             model_version_id, actor, reason, request_id)
         SELECT 'current', 'trained', 'SVC', '{}', %s, id, 'test', 'test', 'test' FROM version
         """,
-        number,
-        version_source,
-        version_training,
-        f"fingerprint {number}",
-        source_run_id,
+        [number, version_source, version_training, f"fingerprint {number}", source_run_id],
     )
 
 
@@ -289,8 +285,7 @@ def test_reads_take_the_same_number_of_queries_whatever_the_number_of_runs(lab: 
         )
         INSERT INTO tags (key, value, run_uuid) SELECT 'model_type', 'SVC', run_uuid FROM made
         """,
-        many,
-        int(many),
+        [many, int(many)],
     )
     for path, body in (
         ("/experiments", None),

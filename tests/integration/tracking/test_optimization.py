@@ -76,7 +76,7 @@ def test_the_best_estimator_is_a_registered_model_that_loads(
     assert [version.name for version in versions] == [model]
     assert versions[0].tags["dataset_name"] == "wine"
     assert versions[0].tags["dataset_version"] == "1"
-    model_id = versions[0].model_id
+    model_id = versions[0].source.removeprefix("models:/")
     mlflow.artifacts.download_artifacts(
         artifact_uri=lab.client.get_logged_model(model_id).artifact_location,
         dst_path=str(tmp_path),
@@ -157,7 +157,8 @@ def test_the_name_of_a_deleted_experiment_can_be_used_again_and_again(lab: Lab) 
     assert all(
         stage == "deleted"
         for (stage,) in lab.mlflow.database.rows(
-            "SELECT lifecycle_stage FROM runs WHERE experiment_id = ANY(%s)", [int(i) for i in ids]
+            "SELECT lifecycle_stage FROM runs WHERE experiment_id = ANY(%s)",
+            [[int(i) for i in ids]],
         )
     )
 
@@ -221,7 +222,7 @@ def test_a_search_that_fails_leaves_failed_runs_and_no_version(lab: Lab) -> None
         assert "Solver lbfgs" in tags["cellar.failure_reason"]
         assert lab.client.search_model_versions(f"run_id = '{run['run_id']}'") == []
     state, reason = lab.database.rows(
-        "SELECT state, reason FROM searches WHERE experiment_id = %s", experiment_id
+        "SELECT state, reason FROM searches WHERE experiment_id = %s", [experiment_id]
     )[0]
     assert state == "failed" and "Solver lbfgs" in reason
 
