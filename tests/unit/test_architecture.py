@@ -165,10 +165,17 @@ def environment_is_read_by_the_settings(module: Module) -> list[str]:
     """`os.environ` is read in one place."""
     if module.package == "servicekit":
         return []
+    # Telling a foreign library something by a variable is not reading a setting.
+    written = {
+        node.value
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
+    }
     return [
         f"os.{node.attr} in line {node.lineno}"
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Attribute)
+        and node not in written
         and node.attr in {"environ", "getenv"}
         and isinstance(node.value, ast.Name)
         and node.value.id == "os"
