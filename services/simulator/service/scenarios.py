@@ -32,7 +32,7 @@ def shift(features: Features, deviations: Features, generator: Generator) -> Fea
     Drift of the distributions and of the measurement at once. Of wine's 36 production rows the
     three models of the walk-through get fewer right than of the 36 testing rows, over seeds 42 and
     0 to 23 (least, median, most): LogisticRegression 3, 11, 17; RandomForest 6, 13, 19; SVC 16, 20,
-    23. Measured by us, 2026-11-21; tests/integration/simulator/test_fouling.py repeats it.
+    23. Measured by us, 2026-11-21; tests/integration/simulator/test_fouling.py holds the least.
     """
     direction = generator.choice([-1.0, 1.0], size=features.shape[1])
     blur = generator.normal(0.0, 1.5, size=features.shape)
