@@ -78,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     service = parser.parse_args(arguments).service
     folder = tempfile.mkdtemp(prefix=f"cellar-{service}-metrics-")
     os.environ[METRICS_FOLDER] = folder
+    # No library in a service sends word to its makers, unless the operator wants it.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     master_pid = os.getpid()
     try:
         settings = import_module(f"{service}.settings").Settings.load()

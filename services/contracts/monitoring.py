@@ -1,0 +1,111 @@
+"""The wire types of the monitoring service."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET
+from servicekit.wire import AnswerModel, RequestModel
+
+TestName = Literal[
+    "data_drift",
+    "data_quality",
+    "data_stability",
+    "no_target_performance",
+    "multi_class_classification",
+]
+TEST_NAMES: tuple[TestName, ...] = (
+    "data_drift",
+    "data_quality",
+    "data_stability",
+    "no_target_performance",
+    "multi_class_classification",
+)
+
+Metric = Literal["report", "tests", "summary"]
+Format = Literal["json", "html"]
+
+
+class _Question(RequestModel):
+    tests: dict[TestName, bool] | None = Field(
+        default=None,
+        description="The test presets to run; none named means all five. No effect on a report.",
+        examples=[{"data_drift": True, "data_quality": True}],
+    )
+    dataset_name: str = Field(default=DEFAULT_DATASET, pattern=DATASET_NAME_PATTERN)
+    dataset_version: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, description="The newest version if left out"
+    )
+
+
+class ReportQuestion(_Question):
+    """Evidently's report on the scored production set against the scored testing set."""
+
+    metric: Literal["report"]
+    format: Format = "json"
+
+
+class TestsQuestion(_Question):
+    """The outcome of every test of the chosen presets."""
+
+    metric: Literal["tests"]
+    format: Format = "json"
+
+
+class SummaryQuestion(_Question):
+    """The counts of the chosen presets' outcomes, with the verdict."""
+
+    metric: Literal["summary"]
+
+
+MonitoringRequest = Annotated[
+    ReportQuestion | TestsQuestion | SummaryQuestion, Field(discriminator="metric")
+]
+
+
+class NameAnswer(AnswerModel):
+    """Who answers here."""
+
+    name: str
+    message: str
+
+
+class SignalAnswer(AnswerModel):
+    """One thing the retraining rule looks at."""
+
+    name: str
+    fired: bool = Field(description="It asks for retraining")
+    value: float | None = Field(description="Its size; null where the data cannot say")
+    limit: float = Field(description="The size from which on it can fire")
+    p_value: float | None = Field(description="Probability of such data if nothing had changed")
+    statement: str
+    columns: list[str] = Field(description="The features concerned")
+
+
+class MonitoringAnswer(AnswerModel):
+    """Evidently's result and the verdict of the retraining rule."""
+
+    message: dict[str, Any] = Field(
+        description="Evidently's result: `metrics` of a report; `tests` and `summary` of the "
+        "tests; the counts and the verdict of a summary"
+    )
+    retraining_needed: bool
+    reasons: list[str] = Field(description="One sentence for each signal that asks for retraining")
+    signals: list[SignalAnswer]
+    notes: list[str] = Field(description="What had to be left out of Evidently's result, and why")
+    model: str = Field(description="Name and version of the model that was judged")
+    dataset_name: str
+    dataset_version: int
+    created_at: str = Field(description="When this result was computed; it may come from the store")
+
+
+class SummaryAnswer(MonitoringAnswer):
+    """The outcome of the chosen presets; it stands in `message` and beside it."""
+
+    all_passed: bool
+    total_tests: int
+    success_tests: int
+    failed_tests: int
+    by_status: dict[str, int] = Field(
+        description="Evidently's statuses: SUCCESS, WARNING, FAIL, ERROR, SKIPPED"
+    )

@@ -1,0 +1,68 @@
+"""`/root/monitoring`."""
+
+from flask import Response
+from flask_restful import Resource
+
+from contracts.monitoring import (
+    MonitoringAnswer,
+    MonitoringRequest,
+    NameAnswer,
+    SignalAnswer,
+    SummaryAnswer,
+    SummaryQuestion,
+)
+from monitoring.service.questions import Answer, QuestionService
+from servicekit.api import endpoint
+
+
+class MonitoringResource(Resource):  # type: ignore[misc]
+    """Says who it is; compares production with testing."""
+
+    def __init__(self, service: QuestionService) -> None:
+        self._service = service
+
+    @endpoint(summary="Who answers here", answers={200: NameAnswer})
+    def get(self) -> NameAnswer:
+        """Returns the name of the framework behind the answers."""
+        return NameAnswer(name="EvidentlyAI", message="Monitoring")
+
+    @endpoint(
+        summary="Report, tests or summary of production against testing",
+        body=MonitoringRequest,
+        answers={200: SummaryAnswer | MonitoringAnswer},
+        errors=(404, 409, 422),
+        media=("text/html",),
+        example={"metric": "summary", "tests": {"data_drift": True, "data_quality": True}},
+    )
+    def post(self, body: MonitoringRequest) -> MonitoringAnswer | Response:
+        """Reference is the scored testing set, current the scored production set.
+
+        Every answer is stored with its verdict; asked again of unchanged data it comes from the
+        store. 409 names the call that is due: loading, setting, training or scoring.
+        """
+        answer = self._service.answer(body)
+        if not isinstance(body, SummaryQuestion) and body.format == "html":
+            return Response(self._service.page(answer), mimetype="text/html")
+        return _wire(answer, summary=isinstance(body, SummaryQuestion))
+
+
+def _wire(answer: Answer, *, summary: bool) -> MonitoringAnswer:
+    stored, scored = answer.stored, answer.scored
+    common = {
+        "message": stored.result,
+        "retraining_needed": stored.verdict["retraining_needed"],
+        "reasons": stored.verdict["reasons"],
+        "signals": [SignalAnswer(**signal) for signal in stored.verdict["signals"]],
+        "notes": stored.verdict["notes"],
+        "model": scored.model,
+        "dataset_name": scored.dataset.name,
+        "dataset_version": scored.dataset.version,
+        "created_at": stored.created_at.isoformat(),
+    }
+    if not summary:
+        return MonitoringAnswer(**common)
+    counts = {
+        name: stored.result[name]
+        for name in ("all_passed", "total_tests", "success_tests", "failed_tests", "by_status")
+    }
+    return SummaryAnswer(**common, **counts)

@@ -1,0 +1,1 @@
+"""SQL to values and back; never commits."""

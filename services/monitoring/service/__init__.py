@@ -1,0 +1,1 @@
+"""The use cases, the retraining rule and the values they work on."""

@@ -1,0 +1,34 @@
+"""The two scored sets that a monitoring question compares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+PREDICTION = "prediction"
+"""Name of the prediction column, unless a column of the dataset has it; see `Comparison`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A reference and a current frame with the same columns, ready to be judged.
+
+    `reference` is the scored testing set, `current` the scored production set. Each row is a
+    sample. `numerical` columns are float64 (NaN where missing); `categorical` ones, the target and
+    the prediction hold text (None where missing), classes being written the same way in both.
+
+    `classes` are all classes of the dataset, in its order; the frames need not hold each of them.
+    """
+
+    reference: pd.DataFrame
+    current: pd.DataFrame
+    numerical: Sequence[str]
+    categorical: Sequence[str]
+    target: str
+    prediction: str
+    classes: Sequence[str]
+
+    @property
+    def features(self) -> list[str]:
+        """Every feature, in the dataset's order of kinds: numerical, then categorical."""
+        return [*self.numerical, *self.categorical]
