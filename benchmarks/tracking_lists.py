@@ -98,7 +98,7 @@ def measure(suite: SmallSuite, sizes: list[int], sample: int) -> None:
     statements: list[str] = []
     event.listen(Engine, "before_cursor_execute", lambda *sent: statements.append(sent[2]))
     print(
-        f"{'runs':>6}  {'question':<12} {'statements':>10} {'median ms':>10} {'the loop':>11}  ratio"
+    print("  runs  question     statements  median ms    the loop  ratio")
     )
     for size in sizes:
         experiment_id = str(client.create_experiment(f"{size} runs"))
