@@ -173,6 +173,9 @@ def _up(options: argparse.Namespace) -> int:
         console.print("Ctrl-C stops the suite.")
         try:
             suite.follow_logs(None, lines=0, follow=True)
+        except KeyboardInterrupt:
+            # How it is meant to end.
+            console.print()
         finally:
             suite.down()
     return 0

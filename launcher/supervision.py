@@ -32,7 +32,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     stop_signal: str = "TERM"
-    stop_wait_s: int = 40
+    stop_wait_s: int = 60
     whole_group: bool = False
     """Its children get the signal as well."""
 
