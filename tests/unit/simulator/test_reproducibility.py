@@ -1,6 +1,7 @@
 """Seed 42 gives the same rows on every machine: the values themselves, written down."""
 
 import pytest
+
 from simulator.builtin_datasets import read_builtin
 from simulator.service.scenarios import foul
 from simulator.service.set_loading import content_hash_of
