@@ -48,7 +48,7 @@ def test_before_loading_the_call_that_is_due_is_named(bare_lab: Lab) -> None:
         ({"scoring": "roc_auc"}, 400, "roc_auc_ovr"),
         ({"scoring": 5}, 400, "scoring"),
         ({"cv": 1}, 400, "cv"),
-        ({"cv": 29}, 400, "at most 28"),
+        ({"cv": 30}, 400, "at most 29"),
         ({"cv": "5"}, 400, "cv"),
         ({"cv": 2.5}, 400, "cv"),
         ({"cv": True}, 400, "cv"),
