@@ -89,6 +89,8 @@ def _client(base_url: str) -> MlflowClient:
         (MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
     ):
         variable.set(value)  # type: ignore[no-untyped-call]
+    # It warns at each model where pip is not installed, as in our images.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     return MlflowClient(tracking_uri=base_url, registry_uri=base_url)
 
 

@@ -73,6 +73,8 @@ class Lab:
                     ml_model.settings.Settings,
                     mlflow_url=f"http://127.0.0.1:{self.mlflow_gate.port}",
                     database_port=self.database_gate.port,
+                    # The gate's threads share this process with an import of MLflow.
+                    connect_timeout_s=20.0,
                 )
             )
         )
