@@ -4,6 +4,7 @@ Names, types and ranges are scikit-learn's (`_parameter_constraints`), so the re
 estimator's own sentence; our bounds (`modelkit.registry.Limit`) come on top.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from modelkit.values import value_from_json
 from servicekit.errors import Detail
 
 LONGEST_VALUE = 200
+LONGEST_JSON = 4_000
+"""MLflow keeps the JSON in a tag, which takes 8,000 characters."""
 
 
 def check_hyperparameters(model_name: str, hyperparameters: Mapping[str, Any]) -> None:
@@ -25,10 +28,13 @@ def check_hyperparameters(model_name: str, hyperparameters: Mapping[str, Any]) -
     ModelNotFound
         The registry has no such model.
     HyperparametersRefused
-        A name is unknown, or a value is of the wrong type, out of range, beyond our bounds or
-        impossible beside the others. The message passes the reason on; `details` names each.
+        They are too long, a name is unknown, or a value is of the wrong type, out of range, beyond
+        our bounds or impossible beside the others. The message passes the reason on; `details`
+        names each.
     """
     entry = get_entry(model_name)
+    if len(json.dumps(hyperparameters)) > LONGEST_JSON:
+        raise HyperparametersRefused(f"They are longer than {LONGEST_JSON} characters of JSON.")
     parameters = entry.make({}).get_params(deep=False)
     problems = [
         Detail(f"hyperparameters.{name}", problem)

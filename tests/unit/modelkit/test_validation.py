@@ -81,8 +81,14 @@ def test_what_it_refuses_is_impossible_for_its_own_reason(
 
 def test_a_long_value_does_not_come_back_whole() -> None:
     with pytest.raises(HyperparametersRefused) as caught:
-        check_hyperparameters("SVC", {"kernel": "k" * 100_000})
+        check_hyperparameters("SVC", {"kernel": "k" * 3_000})
     assert len(caught.value.message) < 1000
+
+
+def test_hyperparameters_must_fit_into_a_tag() -> None:
+    weights = {str(number): 1.0 for number in range(1000)}
+    with pytest.raises(HyperparametersRefused, match="longer than 4000"):
+        check_hyperparameters("SVC", {"class_weight": weights})
 
 
 def test_every_bad_value_is_named() -> None:
