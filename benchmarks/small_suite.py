@@ -25,7 +25,6 @@ class SmallSuite(OwnSuite):
         suite = cls(urls, folder, Postgres(folder / "postgres", ports["postgres"]))
         try:
             suite.postgres.create()
-            suite.postgres.start()
             suite._migrate()
             for name in ("mlflow", "simulator", "tracking"):
                 suite.programs[name] = suite._program(name, ports)
