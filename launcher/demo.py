@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from launcher.errors import LaunchError
@@ -101,7 +103,7 @@ def run_demo(suite: Suite) -> int:
     return 0
 
 
-def tell(client: Client, report_file: Path) -> Table:
+def tell(client: Client, report_file: Path) -> RenderableType:
     """Walk through the lifecycle; write Evidently's page to `report_file`; return the figures."""
     story = Story()
     _tune(client, story)
@@ -190,35 +192,39 @@ def _monitor(client: Client, story: Story, report_file: Path) -> None:
 
 def _load(client: Client, set_name: str) -> str:
     answer = client.ask("POST", "simulator", "/root/simulator", {"set_name": set_name})
-    rows = answer.get("row_count")
-    return f"{rows} rows" if rows is not None else str(answer["message"])
+    missing = f", {answer['missing_cells']} cells missing" if answer["missing_cells"] else ""
+    return f"{answer['rows']} rows{missing}"
 
 
 def _score(client: Client, set_name: str) -> float:
     return float(client.ask("POST", "ml_model", "/root/ml", {"dataset": set_name})["score"])
 
 
-def _figures(story: Story) -> Table:
-    summary = story.summary
-    table = Table(
-        *("model", "best hyperparameters", "cross-validated", "testing", "production"),
-        title="The wine classifier",
-        caption=f"Evidently's tests: {summary['success_tests']} passed,"
-        f" {summary['failed_tests']} failed of {summary['total_tests']}",
-    )
+def _figures(story: Story) -> RenderableType:
+    table = Table(title="The wine classifier", title_justify="left")
+    table.add_column("model", no_wrap=True)
+    table.add_column("best hyperparameters", overflow="fold")
+    for name in ("cross-validated", "testing", "production"):
+        table.add_column(name, justify="right", no_wrap=True)
     for model in story.run_ids:
         own = model == story.chosen
         table.add_row(
-            f"[bold]{model}[/] (deployed)" if own else model,
+            f"[bold]{model} *[/]" if own else model,
             _shown(story.hyperparameters[model], SEARCH["hyperparameters"][model]),
             f"{story.accuracy[model]:.1%}",
             f"{story.scores['testing']:.1%}" if own else "",
             f"{story.scores['production']:.1%}" if own else "",
         )
-    table.add_section()
+    summary = story.summary
     verdict = "[bold red]yes[/]" if summary["retraining_needed"] else "[bold green]no[/]"
-    table.add_row("retrain?", "\n".join(summary["reasons"]) or "no reason to", verdict)
-    return table
+    return Group(
+        table,
+        "* deployed",
+        f"Evidently's tests: {summary['success_tests']} passed, {summary['failed_tests']} failed"
+        f" of {summary['total_tests']}",
+        f"Retraining needed: {verdict}",
+        *(f"  {escape(reason)}" for reason in summary["reasons"]),
+    )
 
 
 def _shown(best: dict[str, str], grid: dict[str, Any]) -> str:
