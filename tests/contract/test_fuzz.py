@@ -87,7 +87,8 @@ class Finder:
         """Send one case and check its answer."""
         make_small(case)
         self._sent += 1
-        if self._sent % 2:
+        right = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+        if right and self._sent % 2:
             self._point_to_what_exists(case)
         label = case.operation.label
         answer = case.call(timeout=60)
