@@ -40,9 +40,10 @@ QUESTIONS: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
 
 SEED_RUNS = """
     WITH made AS (
-        INSERT INTO runs (run_uuid, name, source_type, status, start_time, end_time,
-            lifecycle_stage, experiment_id, artifact_uri)
-        SELECT md5('%(id)d/' || n), 'run ' || n, 'LOCAL', 'FINISHED', n, n + 1000 + n %% 7,
+        INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name,
+            source_version, user_id, status, start_time, end_time, lifecycle_stage, experiment_id,
+            artifact_uri)
+        SELECT md5('%(id)d/' || n), 'run ' || n, 'LOCAL', '', '', '', 'ada', 'FINISHED', n, n + 1000 + n %% 7,
             'active', %(id)d, 'mlflow-artifacts:/' || n
         FROM generate_series(1, %(count)d) AS n RETURNING run_uuid, start_time
     ), measured AS (
@@ -97,9 +98,7 @@ def measure(suite: SmallSuite, sizes: list[int], sample: int) -> None:
     client = MlflowClient(tracking_uri=suite.mlflow_url)
     statements: list[str] = []
     event.listen(Engine, "before_cursor_execute", lambda *sent: statements.append(sent[2]))
-    print(
-    print("  runs  question     statements  median ms    the loop  ratio")
-    )
+    print(print("  runs  question     statements  median ms    the loop  ratio"))
     for size in sizes:
         experiment_id = str(client.create_experiment(f"{size} runs"))
         suite.postgres.execute(

@@ -42,7 +42,7 @@ with warnings.catch_warnings():
     # MLflow would load it with the first model; here that happens before the workers are forked.
     # It warns about type hints of its own.
     warnings.filterwarnings("ignore", ".*Any type hint.*", UserWarning)
-    import mlflow.pyfunc  # noqa: F401
+    import mlflow.pyfunc
 
 from modelkit.pipeline import build_pipeline
 from modelkit.storage import log_model_options
