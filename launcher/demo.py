@@ -204,7 +204,7 @@ def _figures(story: Story) -> RenderableType:
     table = Table(title="The wine classifier", title_justify="left")
     table.add_column("model", no_wrap=True)
     table.add_column("best hyperparameters", overflow="fold")
-    for name in ("cross-validated", "testing", "production"):
+    for name in ("CV accuracy", "testing", "production"):
         table.add_column(name, justify="right", no_wrap=True)
     for model in story.run_ids:
         own = model == story.chosen

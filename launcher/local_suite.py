@@ -27,7 +27,7 @@ from launcher.supervision import Program, Supervisor, configuration
 from launcher.terminal import console, step
 
 POSTGRES_DEADLINE_S = 60.0
-READY_DEADLINE_S = 180.0
+READY_DEADLINE_S = 300.0
 
 # Inherited by all our processes; see `_leftovers`.
 STATE_MARK = "LAUNCHER_STATE"
