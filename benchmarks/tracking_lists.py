@@ -43,7 +43,8 @@ SEED_RUNS = """
         INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name,
             source_version, user_id, status, start_time, end_time, lifecycle_stage, experiment_id,
             artifact_uri)
-        SELECT md5('%(id)d/' || n), 'run ' || n, 'LOCAL', '', '', '', 'ada', 'FINISHED', n, n + 1000 + n %% 7,
+        SELECT md5('%(id)d/' || n), 'run ' || n, 'LOCAL', '', '', '', 'ada',
+            'FINISHED', n, n + 1000 + n %% 7,
             'active', %(id)d, 'mlflow-artifacts:/' || n
         FROM generate_series(1, %(count)d) AS n RETURNING run_uuid, start_time
     ), measured AS (
