@@ -80,20 +80,21 @@ class ComposeSuite(RunningSuite):
         )
 
     def up(self) -> None:
-        """Build what changed, start what is not there, and return when all five are healthy."""
+        """Start what does not run, and return when all five are healthy."""
         try:
-            self.compose(
-                *("up", "--detach", "--build", "--wait", "--wait-timeout", "300"), timeout_s=1800
-            )
+            self.compose("up", "--detach", "--wait", "--wait-timeout", "300", timeout_s=400)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.state_of_all()}") from None
 
     def remove(self) -> None:
         """Remove its containers, networks, volumes and images, and see that nothing stays."""
-        self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local")
+        self.compose("down", "--volumes", "--remove-orphans")
         label = ("--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
-        for listing in (("ps", "--all"), ("volume", "ls"), ("network", "ls"), ("image", "ls")):
+        for listing in (("ps", "--all"), ("volume", "ls"), ("network", "ls")):
             assert run("docker", *listing, *label) == ""
+        images = set(run("docker", "image", "ls", *label).split())
+        if images:
+            run("docker", "image", "rm", "--force", *images)
 
     def state_of_all(self) -> str:
         """Return the state and the latest log lines of every container, for a person."""
