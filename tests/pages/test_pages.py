@@ -43,7 +43,7 @@ def test_documents_can_be_read_and_tried_out(
     expect(page.locator(".opblock")).to_have_count(count)
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Execute").click()
-    answered = operation.locator(".live-responses-table .response-col_status").first
+    answered = operation.locator(".live-responses-table .response .response-col_status").first
     expect(answered).to_contain_text("200")
     expect(operation.locator(".live-responses-table")).to_contain_text('"message"')
     page.screenshot(path=picture, full_page=True)
