@@ -144,7 +144,7 @@ def _run_collection(newman: str) -> bool:
                 [
                     *(newman, "run", "postman/Cellar.postman_collection.json"),
                     *("--environment", "postman/Cellar.postman_environment.json"),
-                    *("--bail", "--timeout-request", "120000"),
+                    *("--timeout-request", "120000"),
                     *(part for pair in addresses for part in pair),
                 ]
             )
