@@ -110,16 +110,40 @@ def test_mlflow_shows_metrics_parameters_dataset_and_model(
     assert visit.hosts == {host(suite.mlflow_url)}
 
 
-def test_mlflow_opens_the_artifacts(
+def test_mlflow_opens_the_search(
     suite: RunningSuite, visit: Visit, picture: Path, shown: Shown
 ) -> None:
     page = visit.page
     page.goto(
         f"{suite.mlflow_url}/#/experiments/{shown.experiment_id}/runs/{shown.run_id}/artifacts"
     )
+    page.get_by_text("search", exact=True).first.click()
+    page.get_by_text("grid.json", exact=True).first.click()
+    # The grid that was asked for, read through the server's artifact proxy.
+    expect(page.get_by_text(re.compile(r"0\.1")).first).to_be_visible()
+    page.screenshot(path=picture)
+    assert visit.hosts == {host(suite.mlflow_url)}
+
+
+def test_mlflow_opens_the_model(
+    suite: RunningSuite, visit: Visit, picture: Path, shown: Shown
+) -> None:
+    found = suite.ask(
+        "POST",
+        "mlflow",
+        "/api/2.0/mlflow/logged-models/search",
+        {"experiment_ids": [shown.experiment_id]},
+    )
+    (model_id,) = [
+        model["info"]["model_id"]
+        for model in found["models"]
+        if model["info"]["source_run_id"] == shown.run_id
+    ]
+    page = visit.page
+    page.goto(f"{suite.mlflow_url}/#/experiments/{shown.experiment_id}/models/{model_id}/artifacts")
     page.get_by_text("MLmodel", exact=True).first.click()
     expect(page.get_by_text("python_function").first).to_be_visible()
-    page.screenshot(path=picture, full_page=True)
+    page.screenshot(path=picture)
     assert visit.hosts == {host(suite.mlflow_url)}
 
 
