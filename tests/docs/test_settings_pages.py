@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.docs.settings_tables import render
-
 from servicekit.settings import PREFIX, ServiceSettings
+from tests.docs.settings_tables import render
 
 
 def test_the_tables_are_those_of_the_settings_classes(root: Path) -> None:
