@@ -1,7 +1,7 @@
 """Run the MLflow server (UI, REST API, artifact proxy): `python -m tracking.mlflow_server`.
 
-Waits until its database answers, then becomes `mlflow server`. Imports no MLflow itself, so that
-nothing heavy stays behind.
+Waits until its database answers, then becomes the server that `mlflow server` would start. Imports
+no MLflow itself, so that nothing heavy stays behind.
 """
 
 import logging
@@ -19,6 +19,12 @@ from servicekit.telemetry import configure_logging
 from tracking.settings import Settings
 
 DATABASE_PATIENCE_S = 120.0
+
+BACKEND_STORE = "_MLFLOW_SERVER_FILE_STORE"
+ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+ARTIFACTS_DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
+SERVE_ARTIFACTS = "_MLFLOW_SERVER_SERVE_ARTIFACTS"
+SERVER_KIND = "_MLFLOW_SGI_NAME"
 
 log = logging.getLogger("tracking.mlflow_server")
 
@@ -53,33 +59,44 @@ def allowed_origins(settings: Settings) -> list[str]:
 
 
 def command(settings: Settings) -> list[str]:
-    """Return the command line; the database's address has a password and is not on it."""
-    origins = allowed_origins(settings)
+    """Return the command line; the database's address has a password and is not on it.
+
+    It is what `mlflow server` itself starts as a child. Started directly, MLflow is imported once
+    instead of twice: seconds less at the start and 250 MiB less for as long as it runs.
+    """
     return [
         sys.executable,
         "-m",
-        "mlflow",
-        "server",
+        "uvicorn",
         f"--host={settings.bind_host}",
         f"--port={settings.mlflow_port}",
         f"--workers={settings.mlflow_workers}",
-        "--serve-artifacts",
-        f"--artifacts-destination={settings.mlflow_artifacts}",
-        f"--allowed-hosts={','.join(allowed_hosts(settings))}",
-        *([f"--cors-allowed-origins={','.join(origins)}"] if origins else []),
+        f"--log-level={settings.log_level.lower()}",
         # Requests are logged by the services that make them.
-        f"--uvicorn-opts=--log-level {settings.log_level.lower()} --no-access-log",
+        "--no-access-log",
+        "mlflow.server.fastapi_app:app",
     ]
 
 
 def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the server's environment: ours without our settings, plus MLflow's own."""
+    """Return the server's environment: ours without our settings, plus MLflow's own.
+
+    The names with an underscore are those through which `mlflow server` hands its options to the
+    server it starts; a test holds them against the installed MLflow.
+    """
     kept = {name: value for name, value in inherited.items() if not name.startswith("CELLAR_")}
     url = settings.database_url(settings.mlflow_database_name)
     return {
         **kept,
-        "MLFLOW_BACKEND_STORE_URI": url.render_as_string(hide_password=False),
-        # No jobs run here: without this MLflow starts a job runner of its own.
+        BACKEND_STORE: url.render_as_string(hide_password=False),
+        ARTIFACT_ROOT: "mlflow-artifacts:/",
+        ARTIFACTS_DESTINATION: settings.mlflow_artifacts,
+        SERVE_ARTIFACTS: "true",
+        SERVER_KIND: "uvicorn",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(allowed_hosts(settings)),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(allowed_origins(settings)),
+        "MLFLOW_ENABLE_WORKSPACES": "false",
+        # No jobs run here: nobody starts MLflow's job runner.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",

@@ -1,9 +1,14 @@
 """The MLflow server's command line, environment and who may reach it."""
 
+import importlib.util
+import runpy
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
+from mlflow import environment_variables
 
+from tracking import mlflow_server
 from tracking.mlflow_server import allowed_hosts, allowed_origins, command, environment
 from tracking.settings import Settings
 
@@ -59,5 +64,18 @@ def test_a_further_name_passes_and_may_use_its_own_ui() -> None:
 def test_the_password_is_not_on_the_command_line() -> None:
     assert not any("ss:" in part or "postgresql" in part for part in command(settings()))
     found = environment(settings(), {"CELLAR_DATABASE_PASSWORD": "p", "PATH": "/bin"})
-    assert found["MLFLOW_BACKEND_STORE_URI"].startswith("postgresql+psycopg2://cellar_tracking:")
+    assert found[mlflow_server.BACKEND_STORE].startswith("postgresql+psycopg2://cellar_tracking:")
     assert "CELLAR_DATABASE_PASSWORD" not in found and found["PATH"] == "/bin"
+
+
+def test_the_names_are_those_by_which_mlflow_hands_on_its_options() -> None:
+    # Run as a file: importing `mlflow.server` builds the whole server.
+    package = importlib.util.find_spec("mlflow")
+    assert package is not None
+    assert package.origin is not None
+    constants = runpy.run_path(str(Path(package.origin).with_name("server") / "constants.py"))
+    assert constants["BACKEND_STORE_URI_ENV_VAR"] == mlflow_server.BACKEND_STORE
+    assert constants["ARTIFACT_ROOT_ENV_VAR"] == mlflow_server.ARTIFACT_ROOT
+    assert constants["ARTIFACTS_DESTINATION_ENV_VAR"] == mlflow_server.ARTIFACTS_DESTINATION
+    assert constants["SERVE_ARTIFACTS_ENV_VAR"] == mlflow_server.SERVE_ARTIFACTS
+    assert environment_variables._MLFLOW_SGI_NAME.name == mlflow_server.SERVER_KIND
