@@ -51,6 +51,10 @@ HTTP_ADVICE: Mapping[int, tuple[str, str]] = {
 }
 
 
+DISCARD_BYTES = 64 * 1024 * 1024
+"""How much of an oversized body is read and thrown away at most."""
+
+
 @dataclass(frozen=True)
 class EndpointSpec:
     """What a method takes and answers; `servicekit.openapi` reads it."""
@@ -152,6 +156,20 @@ def error_response(
     return Response(text + "\n", status=status, mimetype="application/json")
 
 
+def discard_body() -> None:
+    """Read what is left of the request's body, up to `DISCARD_BYTES`.
+
+    A client that is still sending when the connection closes sees a broken pipe and never the
+    answer that says why.
+    """
+    stream, left = request.environ["wsgi.input"], DISCARD_BYTES
+    try:
+        while left > 0 and (chunk := stream.read(min(left, 65536))):
+            left -= len(chunk)
+    except (OSError, ValueError):
+        log.debug("The rest of an oversized body could not be read")
+
+
 def status_of(error: DomainError) -> int:
     """Return the HTTP status of a domain error, by its nearest ancestor in the table."""
     return next((STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF), 500)
@@ -195,6 +213,8 @@ def register_error_table(app: Flask) -> None:
         status = error.code or 500
         if status < 400:
             return error.get_response()  # type: ignore[return-value]
+        if status == 413:
+            discard_body()
         cause, advice = HTTP_ADVICE.get(status, (error.name, error.description or error.name))
         response = error_response(status, cause, advice)
         for name, value in error.get_headers():

@@ -111,7 +111,7 @@ CASES = [
     simulator("unknown set", 400, "training", "testing", "production", set_name="validation"),
     simulator("other case", 400, set_name="Training"),
     simulator("trailing space", 400, set_name="training "),
-    simulator("unknown dataset", {400, 404}, set_name="training", dataset_name="beer"),
+    simulator("unknown dataset", 404, set_name="training", dataset_name="beer"),
     simulator("long dataset", {400, 404}, set_name="training", dataset_name="w" * 5000),
     simulator("unknown scenario", 400, "scenario", set_name="production", scenario="chaos"),
     simulator("negative seed", 400, "seed", set_name="training", seed=-1),

@@ -66,13 +66,15 @@ class SimulatorResource(Resource):  # type: ignore[misc]
         summary="Load the training, testing or production set",
         body=LoadSetRequest,
         answers={200: LoadSetAnswer},
+        errors=(404,),
         example={"set_name": "training"},
     )
     def post(self, body: LoadSetRequest) -> LoadSetAnswer:
         """Splits the dataset by the seed and stores one of its sets; production is fouled.
 
         Sent again, it changes nothing. Other rows than those loaded replace them, together with
-        the predictions models made of the old ones. Fails (400) on an unknown dataset or scenario.
+        the predictions models made of the old ones. Fails on an unknown dataset (404) or
+        scenario (400).
         """
         loaded = self._service.load(body.set_name, body.dataset_name, body.seed, body.scenario)
         return LoadSetAnswer(

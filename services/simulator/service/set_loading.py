@@ -9,7 +9,7 @@ import pandas as pd
 from contracts.vocabulary import SetName
 from schema.sets import LoadedSets
 from servicekit.database import Database
-from servicekit.errors import Invalid
+from servicekit.errors import Invalid, NotFound
 from simulator.builtin_datasets import DATASET_NAMES, SourceDataset, read_builtin
 from simulator.repository.loads import LoadRepository
 from simulator.service.scenarios import SCENARIOS, foul
@@ -18,8 +18,8 @@ from simulator.service.splitting import split
 log = logging.getLogger(__name__)
 
 
-class DatasetUnknown(Invalid):
-    """Dataset unknown."""
+class DatasetUnknown(NotFound):
+    """Dataset not found."""
 
 
 class ScenarioUnknown(Invalid):

@@ -23,7 +23,6 @@ BODIES: dict[str, tuple[Any, str]] = {
     "seed as text": ({"set_name": "training", "seed": "42"}, "seed"),
     "seed true": ({"set_name": "training", "seed": True}, "seed"),
     "seed null": ({"set_name": "training", "seed": None}, "seed"),
-    "unknown dataset": ({"set_name": "training", "dataset_name": "beer"}, "dataset_name"),
     "dataset with SQL": ({"set_name": "training", "dataset_name": TRICK}, "dataset_name"),
     "dataset with a path": ({"set_name": "training", "dataset_name": "../wine"}, "dataset_name"),
     "dataset with a line end": ({"set_name": "training", "dataset_name": "wine\n"}, "dataset_name"),
@@ -58,6 +57,17 @@ def test_a_bad_body_is_refused_and_changes_nothing(
     assert answer.status_code == 400
     assert {"error", "message"} <= set(answer.json) <= {"error", "message", "details"}
     assert said in answer.text
+    assert state() == before
+
+
+def test_an_unknown_dataset_is_not_found_and_changes_nothing(
+    client: FlaskClient, load: Load, state: Callable[[], Any]
+) -> None:
+    load("training")
+    before = state()
+    answer = client.post("/root/simulator", json={"set_name": "training", "dataset_name": "beer"})
+    assert answer.status_code == 404
+    assert set(answer.json) == {"error", "message"}
     assert state() == before
 
 

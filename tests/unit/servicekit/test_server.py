@@ -135,7 +135,7 @@ def test_what_the_server_refuses_takes_the_one_shape(port: int, raw: bytes, stat
     assert set(json.loads(body)) == {"error", "message"}
 
 
-def test_oversized_body_is_answered_although_it_is_not_read(port: int) -> None:
+def test_a_client_that_is_still_sending_gets_the_answer_on_an_oversized_body(port: int) -> None:
     body = json.dumps({"text": "x" * 20_000_000}).encode()
     for _ in range(3):
         answer = requests.post(
