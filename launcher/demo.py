@@ -92,25 +92,25 @@ def run_demo(suite: Suite) -> int:
     began = time.monotonic()
     suite.up()
     started = time.monotonic()
-    report = tell(Client(suite), suite.places.demo / "report.html")
+    story = tell(Client(suite), suite.places.demo / "report.html")
     console.print()
-    console.print(report)
+    console.print(_figures(story))
     console.print(
         f"\nStarted in {started - began:.1f} s, told in {time.monotonic() - started:.1f} s."
         " The suite goes on running; ./launch.sh down stops it."
     )
-    _show_places(suite)
+    _show_places(suite, story.experiment_id)
     return 0
 
 
-def tell(client: Client, report_file: Path) -> RenderableType:
-    """Walk through the lifecycle; write Evidently's page to `report_file`; return the figures."""
+def tell(client: Client, report_file: Path) -> Story:
+    """Walk through the lifecycle; write Evidently's page to `report_file`; return what was said."""
     story = Story()
     _tune(client, story)
     _choose(client, story)
     _deploy_and_score(client, story)
     _monitor(client, story, report_file)
-    return _figures(story)
+    return story
 
 
 def _tune(client: Client, story: Story) -> None:
@@ -232,10 +232,12 @@ def _shown(best: dict[str, str], grid: dict[str, Any]) -> str:
     return ", ".join(f"{name}={best[name]}" for name in grid if name in best)
 
 
-def _show_places(suite: Suite) -> None:
+def _show_places(suite: Suite, experiment_id: str) -> None:
     url = suite.settings.url
+    # Without the parameter MLflow opens an experiment as one of language models.
+    runs = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
     places = {
-        "MLflow UI": url("mlflow"),
+        "MLflow UI": f"{url('mlflow')}/{runs}",
         **{f"API of {name}": f"{url(name)}/docs" for name in SERVICES},
         "Evidently's report": (suite.places.demo / "report.html").resolve().as_uri(),
     }
