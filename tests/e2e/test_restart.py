@@ -66,15 +66,22 @@ def test_killed_program_comes_back_with_everything(
     assert everything(client, experiment_id) == kept
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_program_stops_cleanly(own_suite: OwnSuite, kept: dict[str, Any], name: str) -> None:
-    program = own_suite.programs[name]
-    assert program.process is not None
-    own_suite.stop(name)
-    assert program.process.returncode == 0
-    with pytest.raises(requests.ConnectionError):
-        own_suite.call("GET", name, "/health")
-    own_suite.start(name)
+def test_services_stop_cleanly(own_suite: OwnSuite, kept: dict[str, Any]) -> None:
+    programs = [own_suite.programs[name] for name in SERVICES]
+    for program in programs:
+        assert program.process is not None
+        # All at once: each lets its running requests end.
+        program.process.send_signal(program.stop_signal)
+    for name, program in zip(SERVICES, programs, strict=True):
+        program.stop()
+        assert program.process is not None
+        assert program.process.wait(60) == 0, name
+        with pytest.raises(requests.ConnectionError):
+            own_suite.call("GET", name, "/health")
+    for name in SERVICES:
+        own_suite.start(name, wait=False)
+    for name in SERVICES:
+        own_suite.wait_ready(name)
 
 
 def workers_of(own_suite: OwnSuite, name: str) -> list[int]:
