@@ -1,4 +1,4 @@
-"""Gunicorn's threaded worker, answering in our shape what never reaches the application.
+"""Gunicorn's threaded worker: its own refusals take our shape, and it stops without delay.
 
 A request line that is no HTTP, is too long or carries broken headers is refused by the server
 itself, which would send an HTML page.
@@ -22,7 +22,22 @@ log = logging.getLogger(__name__)
 
 
 class JsonErrorWorker(ThreadWorker):  # type: ignore[misc]
-    """Threaded worker whose own refusals are JSON."""
+    """Threaded worker whose own refusals are JSON, and which idle callers do not keep from ending.
+
+    Gunicorn's worker, told to stop, waits its whole grace period for connections that a caller
+    merely keeps open. Requests that run still get that time.
+    """
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Look around often while stopping, so that `murder_keepalived` gets its turn."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, 0.2))
+
+    def murder_keepalived(self) -> None:
+        """Close connections whose time is over; while stopping, all that wait for a request."""
+        if not self.alive:
+            for connection in self.keepalived_conns:
+                connection.timeout = 0.0
+        super().murder_keepalived()
 
     def handle_error(
         self, req: Any, client: socket.socket, addr: tuple[str, int] | None, exc: Exception

@@ -81,19 +81,24 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a served application."""
     number = free_port()
     process = start(tmp_path_factory.mktemp("served"), CELLAR_PORT=str(number))
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            requests.get(f"http://127.0.0.1:{number}/ready", timeout=5)
-            break
-        except requests.ConnectionError:
-            assert process.poll() is None and time.monotonic() < deadline, "the server is not up"
-            time.sleep(0.05)
+    wait_until_up(process, number)
     yield number
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=30)
     assert "Traceback" not in log
     assert "correct-horse-battery" not in log
+
+
+def wait_until_up(process: "subprocess.Popen[str]", port: int) -> None:
+    """Return when the server answers."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            requests.get(f"http://127.0.0.1:{port}/ready", timeout=5)
+            return
+        except requests.ConnectionError:
+            assert process.poll() is None and time.monotonic() < deadline, "the server is not up"
+            time.sleep(0.05)
 
 
 def converse(port: int, raw: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -205,3 +210,18 @@ def test_misspelt_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:
     _, log = process.communicate(timeout=30)
     assert process.returncode == 1
     assert log.strip() == "simulator: Unknown setting(s) CELLAR_MODEL_PRT in the environment."
+
+
+def test_a_connection_that_a_caller_keeps_open_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    port = free_port()
+    process = start(tmp_path, CELLAR_PORT=str(port))
+    try:
+        wait_until_up(process, port)
+        with requests.Session() as session:
+            session.get(f"http://127.0.0.1:{port}/health", timeout=20)
+            process.terminate()
+            # Far less than the 30 s that running requests are given.
+            assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.communicate()
