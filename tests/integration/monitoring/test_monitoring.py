@@ -200,7 +200,7 @@ def test_unknown_dataset_names_the_call_that_loads_it(lab: Lab) -> None:
         "UPDATE samples.wine_v1 SET alcohol = NULL WHERE set_name = 'production'",
         "UPDATE samples.wine_v1 SET alcohol = NULL",
         "UPDATE samples.wine_v1 SET alcohol = 1",
-        "DELETE FROM predictions WHERE set_name = 'production' AND sample_id % 2 = 0",
+        "DELETE FROM predictions WHERE set_name = 'production' AND mod(sample_id, 2) = 0",
         "UPDATE predictions SET predicted_class = '0' WHERE set_name = 'production'",
     ],
 )
