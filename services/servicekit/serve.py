@@ -7,6 +7,7 @@ import is paid once in time and memory and a replaced worker answers at once.
 import argparse
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Sequence
 from importlib import import_module
@@ -93,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         # A forked worker leaves through here as well; the folder is the master's.
         if os.getpid() == master_pid:
+            # A second signal while the interpreter winds up must not make a clean end a kill.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             shutil.rmtree(folder, ignore_errors=True)
 
 
