@@ -27,5 +27,5 @@ class Settings(ServiceSettings):
     search_max_candidates: int = Field(default=500, ge=1, le=100_000)
     """Most candidates (combinations of hyperparameters) that one model's grid may have."""
 
-    search_jobs: int = Field(default=0, ge=0, le=256)
+    search_jobs: int = Field(default=1, ge=0, le=256)
     """Fits that one search runs at the same time; 0 means one for each processor."""

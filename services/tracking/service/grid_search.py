@@ -93,8 +93,9 @@ def processors() -> int:
 def search(plan: SearchPlan, training_set: TrainingSet, jobs: int) -> SearchOutcome:
     """Try every candidate and fit the best on all rows; the same input gives the same outcome.
 
-    Fits run in `jobs` threads: the solvers release Python's lock, and processes would cost more to
-    start and feed than such fits take (see benchmarks/optimization_request.py).
+    Fits run in `jobs` threads, one by default: fits of some hundred rows spend their time under
+    Python's lock, and two threads take longer than one. Large sets leave the lock to the solvers;
+    processes cost more to start and feed than small fits take (docs/adr/0006).
 
     Raises
     ------
