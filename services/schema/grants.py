@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
-from schema.tables import SAMPLES_SCHEMA
+from schema.tables import JOBS_SCHEMA, SAMPLES_SCHEMA
 
 OWNER = "cellar_simulator"
 READERS = ("cellar_ml_model", "cellar_tracking", "cellar_monitoring")
@@ -18,14 +18,27 @@ WRITES: Mapping[str, Mapping[str, str]] = {
     "cellar_ml_model": {
         "model_versions": "INSERT, UPDATE",
         "deployments": "INSERT",
+        "serving_models": "INSERT, UPDATE",
+        "prediction_log": "INSERT, DELETE",
+        "labels": "INSERT, UPDATE, DELETE",
+        "training_rows": "INSERT, UPDATE",
+        "jobs": "INSERT, UPDATE",
+        "rollouts": "INSERT, UPDATE",
+        "rollout_decisions": "INSERT",
         "scorings": "INSERT, UPDATE, DELETE",
         "predictions": "INSERT, UPDATE, DELETE",
         # SELECT ... FOR SHARE on the loaded set asks for UPDATE on some column.
         "set_loads": "UPDATE (loaded_at)",
     },
     "cellar_tracking": {"searches": "INSERT, UPDATE"},
-    "cellar_monitoring": {"monitoring_results": "INSERT, UPDATE, DELETE"},
+    "cellar_monitoring": {
+        "monitoring_results": "INSERT, UPDATE, DELETE",
+        "drift_checks": "INSERT, UPDATE",
+    },
 }
+
+JOBS_OWNER = "cellar_ml_model"
+"""Makes the job queue's tables itself, in a schema of their own."""
 
 
 def grant_all(connection: Connection) -> None:
@@ -47,3 +60,5 @@ def grant_all(connection: Connection) -> None:
             connection.execute(text(statement))
         for table, rights in WRITES[role].items():
             connection.execute(text(f"GRANT {rights} ON {table} TO {role}"))
+        if role == JOBS_OWNER:
+            connection.execute(text(f"GRANT USAGE, CREATE ON SCHEMA {JOBS_SCHEMA} TO {role}"))

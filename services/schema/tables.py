@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    LargeBinary,
     MetaData,
     Text,
     UniqueConstraint,
@@ -26,6 +27,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SAMPLES_SCHEMA = "samples"
+
+JOBS_SCHEMA = "jobs_queue"
+"""Procrastinate's own tables; the ML service's program `jobs` makes and owns them."""
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -65,6 +69,7 @@ class DatasetRow(Base):
     target: Mapped[str]
     columns: Mapped[list[Any]]
     classes: Mapped[list[Any]]
+    class_names: Mapped[list[Any] | None]
     origin: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -89,7 +94,12 @@ class SetLoadRow(Base):
 
 
 class ModelVersionRow(Base):
-    """A fitted pipeline that is registered in MLflow; what it was fitted on and from which run."""
+    """A fitted pipeline that MLflow keeps; what it was fitted on and from which run.
+
+    A model that came from elsewhere, by its URI, has no dataset, content hash and fingerprint; one
+    that is not registered has its URI as name and version 0. A version that someone deleted in
+    MLflow, and whose number MLflow has given anew, has a number below 0.
+    """
 
     __tablename__ = "model_versions"
     __table_args__ = (
@@ -104,32 +114,211 @@ class ModelVersionRow(Base):
     hyperparameters: Mapped[dict[str, Any]]
     source_run_id: Mapped[str | None]
     training_run_id: Mapped[str]
-    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
-    training_content_hash: Mapped[str]
-    fingerprint: Mapped[str]
+    dataset_id: Mapped[int | None] = mapped_column(ForeignKey("datasets.id"))
+    training_content_hash: Mapped[str | None]
+    fingerprint: Mapped[str | None]
     model_uri: Mapped[str]
+    drift_sample_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class DeploymentRow(Base):
-    """One entry of the append-only ledger; the newest entry of a slot is that slot's state."""
+    """One entry of the append-only ledger; the newest entry carries the whole serving state.
+
+    `slot` says what the entry changed. Entries of `current` also carry what is set for training;
+    with the action `set` nothing is trained yet, and what serves stays as it was.
+    """
 
     __tablename__ = "deployments"
     __table_args__ = (
-        CheckConstraint("slot IN ('current', 'next')", name="slot"),
+        CheckConstraint("slot IN ('current', 'next', 'split')", name="slot"),
+        CheckConstraint("canary_probability BETWEEN 0 AND 1", name="canary_probability"),
         Index(None, "slot", "id"),
+        Index(None, "created_at"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     slot: Mapped[str]
     action: Mapped[str]
-    model_name: Mapped[str]
-    hyperparameters: Mapped[dict[str, Any]]
+    model_name: Mapped[str | None]
+    hyperparameters: Mapped[dict[str, Any] | None]
     source_run_id: Mapped[str | None]
     model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    current_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    next_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    canary_probability: Mapped[float] = mapped_column(server_default="1")
+    shadow: Mapped[bool] = mapped_column(server_default="false")
     actor: Mapped[str]
     reason: Mapped[str]
     request_id: Mapped[str]
+    # The time of the entry, not of its transaction, which may have waited for the lock: times then
+    # follow the order of the ids.
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class ServingModelRow(Base):
+    """A model version in the form it is served in: every worker loads it from here.
+
+    `content` is an ONNX model, or skops bytes where ONNX did not equal scikit-learn; `parity` is
+    the comparison of the two.
+    """
+
+    __tablename__ = "serving_models"
+    __table_args__ = (CheckConstraint("runtime IN ('onnx', 'sklearn')", name="runtime"),)
+
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    runtime: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    input_schema: Mapped[list[Any]]
+    task: Mapped[str]
+    classes: Mapped[list[Any]]
+    class_names: Mapped[list[Any]]
+    parity: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PredictionLogRow(Base):
+    """One answered row of an online prediction, its shadow, or a prediction that failed.
+
+    `inputs` is in the order of `serving_models.input_schema`. An answered row stands here once per
+    request id and row number. `model_version_id` is an id of `model_versions` without a foreign
+    key: its check would lock that one row for every prediction, and nobody may delete a version.
+    """
+
+    __tablename__ = "prediction_log"
+    __table_args__ = (
+        CheckConstraint("slot IN ('current', 'next', 'shadow', 'inference')", name="slot"),
+        CheckConstraint(
+            "num_nonnulls(predicted_class, predicted_value, error) = 1", name="one_outcome"
+        ),
+        Index(
+            "uq_prediction_log_answered",
+            "request_id",
+            "row_number",
+            unique=True,
+            postgresql_where="slot <> 'shadow' AND error IS NULL",
+        ),
+        Index(None, "created_at", postgresql_using="brin"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    request_id: Mapped[str]
+    row_number: Mapped[int]
+    slot: Mapped[str]
+    model_version_id: Mapped[int] = mapped_column(BigInteger)
+    inputs: Mapped[list[Any]]
+    predicted_class: Mapped[str | None]
+    predicted_value: Mapped[float | None]
+    probabilities: Mapped[list[float] | None] = mapped_column(ARRAY(Double))
+    latency_us: Mapped[int]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class LabelRow(Base):
+    """The truth about one predicted row; may come before or long after the prediction."""
+
+    __tablename__ = "labels"
+    __table_args__ = (CheckConstraint("num_nonnulls(label, value) >= 1", name="one_label"),)
+
+    request_id: Mapped[str] = mapped_column(primary_key=True)
+    row_number: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[str | None]
+    value: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TrainingRowRow(Base):
+    """One labelled row that came in online; `job_id` is the retraining that used it first."""
+
+    __tablename__ = "training_rows"
+    __table_args__ = (UniqueConstraint("request_id"), Index(None, "dataset_name", "job_id"))
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    dataset_name: Mapped[str]
+    features: Mapped[list[Any]]
+    target: Mapped[Any] = mapped_column(JSONB)
+    request_id: Mapped[str | None]
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class JobRow(Base):
+    """Work that runs in the background: what was asked, how far it is, what came of it."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"
+        ),
+        CheckConstraint("progress BETWEEN 0 AND 1", name="progress"),
+        Index(
+            "uq_jobs_one_retraining",
+            "dataset_name",
+            unique=True,
+            postgresql_where="kind = 'retrain' AND state IN ('queued', 'running')",
+        ),
+        Index(None, "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="queued")
+    dataset_name: Mapped[str | None]
+    request: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None]
+    progress: Mapped[float] = mapped_column(server_default="0")
+    message: Mapped[str] = mapped_column(server_default="")
+    reason: Mapped[str | None]
+    cancel_requested: Mapped[bool] = mapped_column(server_default="false")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    request_id: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class RolloutRow(Base):
+    """A guarded roll-out of `next`: at most one runs."""
+
+    __tablename__ = "rollouts"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('running', 'completed', 'rolled_back', 'superseded', 'cancelled')",
+            name="state",
+        ),
+        Index(
+            "uq_rollouts_one_running", "state", unique=True, postgresql_where="state = 'running'"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    state: Mapped[str] = mapped_column(server_default="running")
+    plan: Mapped[dict[str, Any]]
+    step: Mapped[int] = mapped_column(server_default="0")
+    current_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    next_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    deployment_id: Mapped[int] = mapped_column(ForeignKey("deployments.id"))
+    reason: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    step_started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class RolloutDecisionRow(Base):
+    """What a roll-out decided, and the numbers it decided on."""
+
+    __tablename__ = "rollout_decisions"
+    __table_args__ = (Index(None, "rollout_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollouts.id"))
+    decision: Mapped[str]
+    step: Mapped[int]
+    next_share: Mapped[float]
+    numbers: Mapped[dict[str, Any]]
+    reason: Mapped[str]
+    deployment_id: Mapped[int | None] = mapped_column(ForeignKey("deployments.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -210,4 +399,27 @@ class MonitoringResultRow(Base):
     verdict: Mapped[dict[str, Any]]
     result: Mapped[dict[str, Any] | None]
     html: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DriftCheckRow(Base):
+    """One drift check with its verdict: together they are the drift time line."""
+
+    __tablename__ = "drift_checks"
+    __table_args__ = (
+        CheckConstraint("verdict IN ('drift', 'no_drift', 'too_few_rows')", name="verdict"),
+        Index(None, "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    registered_name: Mapped[str | None]
+    version: Mapped[int | None]
+    reference: Mapped[str]
+    row_count: Mapped[int] = mapped_column(BigInteger)
+    share_drifted: Mapped[float | None]
+    verdict: Mapped[str]
+    result: Mapped[dict[str, Any]]
+    run_id: Mapped[str | None]
+    request_id: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

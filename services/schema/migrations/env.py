@@ -4,12 +4,12 @@ from typing import Any
 
 from alembic import context
 
-from schema.tables import SAMPLES_SCHEMA, Base
+from schema.tables import JOBS_SCHEMA, SAMPLES_SCHEMA, Base
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
-    """Leave the sample tables out: they are made at run time, one per dataset version."""
-    return not (kind == "schema" and name == SAMPLES_SCHEMA)
+    """Leave out what is made at run time: a table per dataset version, and the job queue."""
+    return not (kind == "schema" and name in (SAMPLES_SCHEMA, JOBS_SCHEMA))
 
 
 connection = context.config.attributes["connection"]
