@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_model.domain import CURRENT_SLOT, Deployment, ModelVersion
+from ml_model.domain import CURRENT_SLOT, SLOT_LOCK, Deployment, ModelVersion
 from ml_model.repository.ledger import SqlLedger
 from modelkit.validation import check_hyperparameters
 from servicekit.database import Database
 from servicekit.telemetry import request_id
-
-SLOT_LOCK = "cellar.slot.current"
 
 
 @dataclass(frozen=True)

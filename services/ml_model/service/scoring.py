@@ -1,8 +1,9 @@
 """Score a loaded set with the deployed version and store every row's prediction."""
 
 from contracts.vocabulary import SetName
-from ml_model.domain import ModelVersion, Score, predict
+from ml_model.domain import ModelVersion, Score
 from ml_model.errors import ModelNotTrained
+from ml_model.fitting import predict
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.sets import SqlSets

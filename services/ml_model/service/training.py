@@ -8,21 +8,18 @@ import pandas as pd
 from contracts.vocabulary import SetName
 from ml_model.domain import (
     CURRENT_SLOT,
+    SLOT_LOCK,
     Deployment,
     ModelVersion,
     Score,
     SetPredictions,
     TrainingResult,
-    features_of,
-    fit,
-    predict,
-    training_fingerprint,
 )
 from ml_model.errors import ModelChanged, ModelGone, ScoringFailed, TrainingFailed
+from ml_model.fitting import features_of, fit, predict, training_fingerprint
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.sets import SqlSets
-from ml_model.service.deployment import SLOT_LOCK
 from ml_model.service.lifecycle import get_deployment
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml_model import domain
+from ml_model import domain, fitting
 from ml_model.domain import Deployment, ModelVersion, Score
 from ml_model.errors import ScoringFailed, TrainingFailed
 from modelkit.pipeline import build_pipeline
@@ -47,17 +47,17 @@ def test_the_same_configuration_is_recognised() -> None:
 
 
 def test_a_fingerprint_covers_all_that_makes_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = domain.training_fingerprint(DEPLOYMENT, 1, "rows")
-    assert domain.training_fingerprint(replace(DEPLOYMENT, id=9), 1, "rows") == first
+    first = fitting.training_fingerprint(DEPLOYMENT, 1, "rows")
+    assert fitting.training_fingerprint(replace(DEPLOYMENT, id=9), 1, "rows") == first
     others = [
-        domain.training_fingerprint(replace(DEPLOYMENT, model_name="SVC"), 1, "rows"),
-        domain.training_fingerprint(replace(DEPLOYMENT, hyperparameters={}), 1, "rows"),
-        domain.training_fingerprint(replace(DEPLOYMENT, source_run_id="b"), 1, "rows"),
-        domain.training_fingerprint(DEPLOYMENT, 2, "rows"),
-        domain.training_fingerprint(DEPLOYMENT, 1, "other rows"),
+        fitting.training_fingerprint(replace(DEPLOYMENT, model_name="SVC"), 1, "rows"),
+        fitting.training_fingerprint(replace(DEPLOYMENT, hyperparameters={}), 1, "rows"),
+        fitting.training_fingerprint(replace(DEPLOYMENT, source_run_id="b"), 1, "rows"),
+        fitting.training_fingerprint(DEPLOYMENT, 2, "rows"),
+        fitting.training_fingerprint(DEPLOYMENT, 1, "other rows"),
     ]
     monkeypatch.setattr(domain, "environment", lambda: {"scikit-learn": "9"})
-    others.append(domain.training_fingerprint(DEPLOYMENT, 1, "rows"))
+    others.append(fitting.training_fingerprint(DEPLOYMENT, 1, "rows"))
     assert len({first, *others}) == 7
 
 
@@ -71,8 +71,8 @@ def rows_of(labels: list[Any], dtype: str, values: list[float] | None = None) ->
 
 
 def test_rows_without_a_label_are_predicted_but_not_scored() -> None:
-    pipeline = domain.fit(DEPLOYMENT, rows_of([0, 0, 1, 1], "Int64"), "kind", [0, 1])
-    found = domain.predict(pipeline, rows_of([0, 1, None, 1], "Int64"), "kind", [0, 1])
+    pipeline = fitting.fit(DEPLOYMENT, rows_of([0, 0, 1, 1], "Int64"), "kind", [0, 1])
+    found = fitting.predict(pipeline, rows_of([0, 1, None, 1], "Int64"), "kind", [0, 1])
     assert found.sample_ids.tolist() == [11, 12, 13, 14]
     assert found.classes.tolist() == ["0", "0", "1", "1"]
     # Of the three labels 0, 1, 1 the second is missed.
@@ -84,8 +84,8 @@ def test_rows_without_a_label_are_predicted_but_not_scored() -> None:
 def test_probabilities_stand_in_the_datasets_order_of_classes() -> None:
     rows = rows_of(["red", "red", "blue", "blue"], "object")
     classes = ["red", "green", "blue"]
-    pipeline = domain.fit(DEPLOYMENT, rows, "kind", classes)
-    found = domain.predict(pipeline, rows, "kind", classes)
+    pipeline = fitting.fit(DEPLOYMENT, rows, "kind", classes)
+    found = fitting.predict(pipeline, rows, "kind", classes)
     assert list(pipeline.classes_) == ["blue", "red"]
     assert found.probabilities is not None
     # The model has never seen green.
@@ -95,32 +95,32 @@ def test_probabilities_stand_in_the_datasets_order_of_classes() -> None:
 
 def test_a_model_without_probabilities_gives_none() -> None:
     rows = rows_of([0, 0, 1, 1], "Int64")
-    pipeline = domain.fit(replace(DEPLOYMENT, model_name="LinearSVC", hyperparameters={}), rows,
+    pipeline = fitting.fit(replace(DEPLOYMENT, model_name="LinearSVC", hyperparameters={}), rows,
                           "kind", [0, 1])  # fmt: skip
-    assert domain.predict(pipeline, rows, "kind", [0, 1]).probabilities is None
+    assert fitting.predict(pipeline, rows, "kind", [0, 1]).probabilities is None
 
 
 def test_missing_values_are_imputed_from_the_rows_that_were_fitted() -> None:
     rows = rows_of([0, 0, 1, 1], "Int64", [1.0, 2.0, 2.0, float("nan")])
-    pipeline = domain.fit(DEPLOYMENT, rows, "kind", [0, 1])
+    pipeline = fitting.fit(DEPLOYMENT, rows, "kind", [0, 1])
     assert pipeline["impute"].statistics_.tolist() == [2.0]
 
 
 def test_what_cannot_be_trained_or_scored_says_why() -> None:
     with pytest.raises(TrainingFailed, match="No row of the training set has a label"):
-        domain.fit(DEPLOYMENT, rows_of([None] * 4, "Int64"), "kind", [])
+        fitting.fit(DEPLOYMENT, rows_of([None] * 4, "Int64"), "kind", [])
     one_class = rows_of([1, 1, 1, 1], "Int64")
     with pytest.raises(TrainingFailed, match="class"):
-        domain.fit(
+        fitting.fit(
             replace(DEPLOYMENT, model_name="SVC", hyperparameters={}), one_class, "kind", [1]
         )
     fitted = build_pipeline("DecisionTree", {}, ["x"]).fit(np.array([[1.0], [2.0]]), [0, 1])
     with pytest.raises(ScoringFailed, match="No row of the set has a label"):
-        domain.predict(fitted, rows_of([None] * 4, "Int64"), "kind", [])
+        fitting.predict(fitted, rows_of([None] * 4, "Int64"), "kind", [])
     text = rows_of([0, 0, 1, 1], "Int64").astype({"x": "object"})
     text["x"] = ["a", "b", "c", "d"]
     with pytest.raises(ScoringFailed, match="x holds text"):
-        domain.predict(fitted, text, "kind", [0, 1])
+        fitting.predict(fitted, text, "kind", [0, 1])
 
 
 def test_a_reason_is_one_bearable_line() -> None:
