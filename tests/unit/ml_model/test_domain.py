@@ -56,7 +56,7 @@ def test_a_fingerprint_covers_all_that_makes_a_model(monkeypatch: pytest.MonkeyP
         fitting.training_fingerprint(DEPLOYMENT, 2, "rows"),
         fitting.training_fingerprint(DEPLOYMENT, 1, "other rows"),
     ]
-    monkeypatch.setattr(domain, "environment", lambda: {"scikit-learn": "9"})
+    monkeypatch.setattr(fitting, "environment", lambda: {"scikit-learn": "9"})
     others.append(fitting.training_fingerprint(DEPLOYMENT, 1, "rows"))
     assert len({first, *others}) == 7
 
