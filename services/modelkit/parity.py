@@ -1,0 +1,119 @@
+"""Makes serving forms: ONNX where it equals scikit-learn on held-out rows, else scikit-learn."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_regressor
+
+from modelkit import storage
+from modelkit.input_rows import InputColumn
+from modelkit.servable import OnnxRunner, Predicted, Rows, Runtime, ServingForm
+from modelkit.sklearn_runner import SklearnRunner
+
+PROBABILITY_BOUND = 1e-5
+"""Largest difference of a probability (of a prediction of a regression: relative) that is taken."""
+
+
+def make_serving_form(
+    pipeline: Any,
+    columns: Sequence[InputColumn],
+    held_out_rows: Rows,
+    class_names: Sequence[str] | None,
+    source: str,
+) -> ServingForm:
+    """Return the form in which a fitted pipeline is served.
+
+    Parameters
+    ----------
+    pipeline : a fitted scikit-learn pipeline or estimator.
+    columns : its inputs in order.
+    held_out_rows : rows to compare on, at least one: float64 (n, k) where all columns are
+        numeric, else lists of values.
+    class_names : names for people, parallel to the pipeline's classes.
+    source : where the rows come from, in words.
+
+    The form's parity report: `runtime`, `rows`, `source`, `label_mismatches` and
+    `max_probability_difference` of ONNX against scikit-learn (null where there is no graph),
+    `bound`, `precision` of the graph and the `reason` where scikit-learn was chosen.
+
+    Raises
+    ------
+    ValueError
+        The pipeline refuses the rows.
+    """
+    task = "regression" if is_regressor(pipeline) else "classification"
+    classes = () if task == "regression" else tuple(np.asarray(pipeline.classes_).tolist())
+    parity: dict[str, Any] = {
+        "runtime": "sklearn",
+        "rows": len(held_out_rows),
+        "source": source,
+        "label_mismatches": None,
+        "max_probability_difference": None,
+        "bound": PROBABILITY_BOUND,
+        "precision": None,
+        "reason": None,
+    }
+
+    def form(runtime: Runtime, content: bytes) -> ServingForm:
+        names = None if class_names is None else tuple(class_names)
+        return ServingForm(
+            runtime, content, tuple(columns), task, classes, names, {**parity, "runtime": runtime}
+        )
+
+    by_sklearn = form("sklearn", storage.dumps(pipeline))
+    expected = SklearnRunner(by_sklearn).predict(held_out_rows)
+    reasons = []
+    for precision in ("float64", "float32"):
+        try:
+            found = _graph(form, pipeline, columns, precision, held_out_rows)
+        except _NoGraph as error:
+            reasons.append(f"{precision}: {error}")
+            continue
+        by_onnx, given = found
+        mismatches, difference = _compare(expected, given, task)
+        parity.update(
+            label_mismatches=mismatches,
+            max_probability_difference=difference,
+            precision=precision,
+        )
+        if mismatches == 0 and (difference is None or difference <= PROBABILITY_BOUND):
+            parity["reason"] = None
+            return form("onnx", by_onnx.content)
+        reasons.append(f"{precision}: ONNX predicts otherwise")
+    parity["reason"] = "; ".join(reasons)
+    return form("sklearn", by_sklearn.content)
+
+
+class _NoGraph(Exception):
+    """There is no graph, or onnxruntime does not run it."""
+
+
+def _graph(
+    form: Any, pipeline: Any, columns: Sequence[InputColumn], precision: str, rows: Rows
+) -> tuple[ServingForm, Predicted]:
+    from modelkit.onnx_conversion import NotConvertible, to_onnx
+
+    try:
+        made = form("onnx", to_onnx(pipeline, columns, double=precision == "float64"))
+        return made, OnnxRunner(made).predict(rows)
+    except NotConvertible as error:
+        raise _NoGraph(_shortened(error)) from error
+    # onnxruntime's exceptions have no public base class.
+    except Exception as error:
+        raise _NoGraph(_shortened(error)) from error
+
+
+def _compare(expected: Predicted, given: Predicted, task: str) -> tuple[int, float | None]:
+    if task == "regression":
+        own, other = np.asarray(expected.labels), np.asarray(given.labels)
+        return 0, float(np.max(np.abs(own - other) / np.maximum(1.0, np.abs(own))))
+    mismatches = sum(a != b for a, b in zip(expected.labels, given.labels, strict=True))
+    if expected.probabilities is None or given.probabilities is None:
+        return mismatches, None
+    return mismatches, float(np.max(np.abs(expected.probabilities - given.probabilities)))
+
+
+def _shortened(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}…"
