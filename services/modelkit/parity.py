@@ -30,7 +30,7 @@ def make_serving_form(
     columns : its inputs in order.
     held_out_rows : rows to compare on, at least one: float64 (n, k) where all columns are
         numeric, else lists of values.
-    class_names : names for people, parallel to the pipeline's classes.
+    class_names : names for people, parallel to the pipeline's classes; None: the classes as text.
     source : where the rows come from, in words.
 
     The form's parity report: `runtime`, `rows`, `source`, `label_mismatches` and
@@ -56,7 +56,7 @@ def make_serving_form(
     }
 
     def form(runtime: Runtime, content: bytes) -> ServingForm:
-        names = None if class_names is None else tuple(class_names)
+        names = tuple(map(str, classes if class_names is None else class_names))
         return ServingForm(
             runtime, content, tuple(columns), task, classes, names, {**parity, "runtime": runtime}
         )

@@ -41,7 +41,7 @@ class ServingForm:
     columns : the inputs, in the order of the model.
     task : classification or regression.
     classes : the labels as JSON values, in the order of the probabilities; empty for regression.
-    class_names : names for people, parallel to `classes`; None where there are none.
+    class_names : names for people, parallel to `classes`; the classes as text where none are known.
     parity : the comparison of ONNX with scikit-learn, see `modelkit.parity`.
     """
 
@@ -50,7 +50,7 @@ class ServingForm:
     columns: tuple[InputColumn, ...]
     task: str
     classes: tuple[Any, ...]
-    class_names: tuple[str, ...] | None
+    class_names: tuple[str, ...]
     parity: Mapping[str, Any]
 
 
@@ -89,12 +89,6 @@ class ServableModel:
         self.rows_from_records = self._input_rows.from_records
         runner = OnnxRunner if form.runtime == "onnx" else _sklearn_runner
         self.predict = runner(form).predict
-
-    def name_of(self, label: Any) -> str | None:
-        """Return the name of a class for people, or None where it has none."""
-        if self.class_names is None:
-            return None
-        return self.class_names[self.classes.index(label)]
 
 
 def columns_to_json(columns: Sequence[InputColumn]) -> list[dict[str, Any]]:
