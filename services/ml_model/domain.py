@@ -42,16 +42,20 @@ class Deployment:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A fitted pipeline: what it is called in MLflow, what it was made of."""
+    """A model that MLflow keeps: what it is called there, what it was made of.
+
+    One that came from elsewhere, by its URI, has neither fingerprint nor dataset; one that is not
+    registered has its URI as name and version 0.
+    """
 
     id: int
     registered_name: str
     version: int
     model_name: str
-    fingerprint: str
-    dataset_id: int
-    dataset_name: str
-    dataset_version: int
+    fingerprint: str | None
+    dataset_id: int | None
+    dataset_name: str | None
+    dataset_version: int | None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Score:
     score: float
     rows: int
     version: ModelVersion
+    dataset_name: str
+    dataset_version: int
 
     @property
     def message(self) -> str:

@@ -64,8 +64,8 @@ class MLResource(Resource):  # type: ignore[misc]
             model_name=result.version.model_name,
             registered_model_name=result.version.registered_name,
             model_version=str(result.version.version),
-            dataset_name=result.version.dataset_name,
-            dataset_version=result.version.dataset_version,
+            dataset_name=result.dataset_name,
+            dataset_version=result.dataset_version,
             rows=result.rows,
         )
 

@@ -1,13 +1,36 @@
 """The deployment ledger and the recorded model versions: rows of Postgres as values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, scoped_session
 
 from ml_model.domain import Deployment, ModelVersion, Registered
+from ml_model.ledger_entries import (
+    API_ACTOR,
+    SET_ACTION,
+    Configuration,
+    LedgerEntry,
+    NamedVersion,
+    ServingRecord,
+)
 from schema.tables import DatasetRow, DeploymentRow, ModelVersionRow
+
+_ENTRY = (
+    DeploymentRow.id,
+    DeploymentRow.slot,
+    DeploymentRow.action,
+    DeploymentRow.current_version_id,
+    DeploymentRow.next_version_id,
+    DeploymentRow.canary_probability,
+    DeploymentRow.shadow,
+    DeploymentRow.actor,
+    DeploymentRow.reason,
+    DeploymentRow.request_id,
+    DeploymentRow.created_at,
+)
 
 
 class SqlLedger:
@@ -21,7 +44,7 @@ class SqlLedger:
         self._session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     def find_newest(self, slot: str) -> Deployment | None:
-        """Return the state of a slot, None while nothing was ever set there."""
+        """Return what is set in a slot, None while nothing was ever set there."""
         row = self._session.execute(
             select(
                 DeploymentRow.id,
@@ -34,36 +57,117 @@ class SqlLedger:
             .order_by(DeploymentRow.id.desc())
             .limit(1)
         ).one_or_none()
-        return Deployment(*row) if row else None
+        return Deployment(*row) if row and row.model_name is not None else None
+
+    def serving(self) -> ServingRecord:
+        """Return what serves now; empty slots before the first entry."""
+        newest = self.find_newest_entry()
+        return newest.serving if newest else ServingRecord()
+
+    def find_newest_entry(self) -> LedgerEntry | None:
+        """Return the newest entry, None of an empty ledger."""
+        entries = self.list_entries(limit=1)
+        return entries[0] if entries else None
+
+    def find_entry(self, entry_id: int) -> LedgerEntry | None:
+        """Return one entry."""
+        row = self._session.execute(select(*_ENTRY).where(DeploymentRow.id == entry_id))
+        return next((_entry(found) for found in row), None)
+
+    def find_entry_at(self, time: datetime) -> LedgerEntry | None:
+        """Return the entry that was the newest at `time`, None before the first."""
+        rows = self._session.execute(
+            select(*_ENTRY)
+            .where(DeploymentRow.created_at <= time)
+            .order_by(DeploymentRow.id.desc())
+            .limit(1)
+        )
+        return next((_entry(row) for row in rows), None)
+
+    def find_entry_before_change(self) -> LedgerEntry | None:
+        """Return the newest entry whose serving state differs from today's, None without one."""
+        now = self.serving()
+        rows = self._session.execute(
+            select(*_ENTRY)
+            .where(
+                DeploymentRow.current_version_id.is_distinct_from(now.current_version_id)
+                | DeploymentRow.next_version_id.is_distinct_from(now.next_version_id)
+                | (DeploymentRow.canary_probability != now.canary_probability)
+                | (DeploymentRow.shadow != now.shadow)
+            )
+            .order_by(DeploymentRow.id.desc())
+            .limit(1)
+        )
+        return next((_entry(row) for row in rows), None)
+
+    def list_entries(self, *, limit: int, before_id: int | None = None) -> Sequence[LedgerEntry]:
+        """Return up to `limit` entries, the newest first, those below `before_id` only."""
+        query = select(*_ENTRY).order_by(DeploymentRow.id.desc()).limit(limit)
+        if before_id is not None:
+            query = query.where(DeploymentRow.id < before_id)
+        return [_entry(row) for row in self._session.execute(query)]
+
+    def changed_since(self, entry_id: int) -> bool:
+        """Tell whether a later entry touched what serves; setting a model to train does not."""
+        later = select(DeploymentRow.id).where(
+            DeploymentRow.id > entry_id, DeploymentRow.action != SET_ACTION
+        )
+        return self._session.execute(later.limit(1)).first() is not None
 
     def add(
         self,
         slot: str,
         action: str,
         *,
-        model_name: str,
-        hyperparameters: Mapping[str, Any],
-        source_run_id: str | None,
-        model_version_id: int | None,
+        serving: ServingRecord,
+        configuration: Configuration | None = None,
         reason: str,
         request_id: str,
-        actor: str = "api",
-    ) -> None:
-        """Append an entry; it is the slot's state from the commit on."""
-        self._session.add(
-            DeploymentRow(
-                slot=slot,
-                action=action,
-                model_name=model_name,
-                hyperparameters=dict(hyperparameters),
-                source_run_id=source_run_id,
-                model_version_id=model_version_id,
-                actor=actor,
-                reason=reason,
-                request_id=request_id,
-            )
+        actor: str = API_ACTOR,
+    ) -> int:
+        """Append an entry and return its id; it is the state from the commit on."""
+        row = DeploymentRow(
+            slot=slot,
+            action=action,
+            model_name=configuration.model_name if configuration else None,
+            hyperparameters=dict(configuration.hyperparameters) if configuration else None,
+            source_run_id=configuration.source_run_id if configuration else None,
+            model_version_id=configuration.model_version_id if configuration else None,
+            current_version_id=serving.current_version_id,
+            next_version_id=serving.next_version_id,
+            canary_probability=serving.canary_probability,
+            shadow=serving.shadow,
+            actor=actor,
+            reason=reason,
+            request_id=request_id,
         )
+        self._session.add(row)
         self._session.flush()
+        return row.id
+
+    def configuration_of(self, version_id: int) -> Configuration:
+        """Return what a recorded version was trained as."""
+        row = self._session.execute(
+            select(
+                ModelVersionRow.model_name,
+                ModelVersionRow.hyperparameters,
+                ModelVersionRow.source_run_id,
+                ModelVersionRow.id,
+            ).where(ModelVersionRow.id == version_id)
+        ).one()
+        return Configuration(*row)
+
+    def names_of(self, version_ids: Iterable[int | None]) -> Mapping[int, NamedVersion]:
+        """Return the versions of these ids by id; None among the ids is passed over."""
+        rows = self._session.execute(
+            select(
+                ModelVersionRow.id,
+                ModelVersionRow.registered_name,
+                ModelVersionRow.version,
+                ModelVersionRow.model_uri,
+            ).where(ModelVersionRow.id.in_({id_ for id_ in version_ids if id_ is not None}))
+        )
+        return {row.id: NamedVersion(*row) for row in rows}
 
     def get_version(self, version_id: int) -> ModelVersion:
         """Return a recorded model version; the ledger's foreign key vouches that it exists."""
@@ -130,7 +234,22 @@ class SqlLedger:
                 DatasetRow.name,
                 DatasetRow.version,
             )
-            .join(DatasetRow, DatasetRow.id == ModelVersionRow.dataset_id)
+            .outerjoin(DatasetRow, DatasetRow.id == ModelVersionRow.dataset_id)
             .where(condition)
         ).one_or_none()
         return ModelVersion(*row) if row else None
+
+
+def _entry(row: Any) -> LedgerEntry:
+    return LedgerEntry(
+        id=row.id,
+        slot=row.slot,
+        action=row.action,
+        serving=ServingRecord(
+            row.current_version_id, row.next_version_id, row.canary_probability, row.shadow
+        ),
+        actor=row.actor,
+        reason=row.reason,
+        request_id=row.request_id,
+        created_at=row.created_at,
+    )

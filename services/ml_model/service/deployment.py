@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_model.domain import CURRENT_SLOT, SLOT_LOCK, Deployment, ModelVersion
+from ml_model.ledger_entries import SET_ACTION, Configuration
 from ml_model.repository.ledger import SqlLedger
 from modelkit.validation import check_hyperparameters
 from servicekit.database import Database
@@ -52,11 +53,9 @@ class DeploymentService:
                 return
             self._ledger.add(
                 CURRENT_SLOT,
-                "set",
-                model_name=model_name,
-                hyperparameters=hyperparameters,
-                source_run_id=run_id,
-                model_version_id=None,
+                SET_ACTION,
+                serving=self._ledger.serving(),
+                configuration=Configuration(model_name, hyperparameters, run_id),
                 reason=f"set from run {run_id}" if run_id else "set by a request",
                 request_id=request_id(),
             )

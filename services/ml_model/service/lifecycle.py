@@ -6,6 +6,7 @@ from contracts.vocabulary import DEFAULT_DATASET
 from ml_model.domain import CURRENT_SLOT, Deployment
 from ml_model.errors import ModelNotSet
 from ml_model.repository.ledger import SqlLedger
+from modelkit.registry import registry
 
 
 def get_deployment(ledger: SqlLedger) -> Deployment:
@@ -13,6 +14,17 @@ def get_deployment(ledger: SqlLedger) -> Deployment:
     found = ledger.find_newest(CURRENT_SLOT)
     if found is None:
         raise ModelNotSet()
+    return found
+
+
+def get_trainable(ledger: SqlLedger) -> Deployment:
+    """Return what is set now; `ModelNotSet` also where it came from outside and has no recipe."""
+    found = get_deployment(ledger)
+    if found.model_name not in registry():
+        raise ModelNotSet(
+            f"The model that serves, {found.model_name}, was not made here and cannot be trained."
+            f" {ModelNotSet.advice}"
+        )
     return found
 
 

@@ -51,7 +51,10 @@ class ScoringService:
                 if stored:
                     self._sets.replace_predictions(version, load, predictions)
             if stored:
-                return Score(set_name, predictions.score, len(rows), version)
+                dataset = load.dataset
+                return Score(
+                    set_name, predictions.score, len(rows), version, dataset.name, dataset.version
+                )
         raise SetChanged()
 
     def _trained_version(self, dataset_name: str, dataset_version: int | None) -> ModelVersion:
@@ -62,6 +65,11 @@ class ScoringService:
             self._sets.get_load("training", dataset_name, dataset_version)
             raise ModelNotTrained(_train_first(dataset_name, dataset_version))
         version = self._ledger.get_version(deployment.model_version_id)
+        if version.dataset_name is None:
+            raise ModelNotTrained(
+                f"The model that serves, {version.registered_name}, came without a dataset of this"
+                " suite to be scored on. Set one to train: POST /root/ml/set_model."
+            )
         wanted = (dataset_name, dataset_version or version.dataset_version)
         if wanted != (version.dataset_name, version.dataset_version):
             raise ModelNotTrained(

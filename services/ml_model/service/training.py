@@ -1,6 +1,7 @@
 """Train what is set on the loaded training set, once per question."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -17,10 +18,11 @@ from ml_model.domain import (
 )
 from ml_model.errors import ModelChanged, ModelGone, ScoringFailed, TrainingFailed
 from ml_model.fitting import features_of, fit, predict, training_fingerprint
+from ml_model.ledger_entries import Configuration
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.sets import SqlSets
-from ml_model.service.lifecycle import get_deployment
+from ml_model.service.lifecycle import get_deployment, get_trainable
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
 from servicekit.telemetry import request_id
@@ -63,7 +65,7 @@ class TrainingService:
         for _ in range(ATTEMPTS):
             with self._database.transaction():
                 load = self._sets.get_load(TRAINING, dataset_name, dataset_version)
-                deployment = get_deployment(self._ledger)
+                deployment = get_trainable(self._ledger)
                 rows = self._sets.read_rows(load)
             score = None if rows is None else self._train_on(deployment, load, rows)
             if score is not None:
@@ -85,7 +87,10 @@ class TrainingService:
                 self._sets.replace_predictions(version, load, predictions)
         if not deployed:
             raise ModelChanged()
-        return Score(TRAINING, predictions.score, len(rows), version) if stored else None
+        if not stored:
+            return None
+        dataset = load.dataset
+        return Score(TRAINING, predictions.score, len(rows), version, dataset.name, dataset.version)
 
     def _known(
         self, fingerprint: str, load: SetLoad, rows: pd.DataFrame
@@ -153,10 +158,10 @@ class TrainingService:
             self._ledger.add(
                 CURRENT_SLOT,
                 "train",
-                model_name=newest.model_name,
-                hyperparameters=newest.hyperparameters,
-                source_run_id=newest.source_run_id,
-                model_version_id=version.id,
+                serving=replace(self._ledger.serving(), current_version_id=version.id),
+                configuration=Configuration(
+                    newest.model_name, newest.hyperparameters, newest.source_run_id, version.id
+                ),
                 reason=f"trained on {version.dataset_name} version {version.dataset_version}",
                 request_id=request_id(),
             )

@@ -26,7 +26,7 @@ DEPLOYMENT = Deployment(1, "DecisionTree", {"max_depth": 2}, None, None)
     ],
 )
 def test_the_message_is_the_contracts(right: int, rows: int, message: str) -> None:
-    assert Score("training", right / rows, rows, VERSION).message == message
+    assert Score("training", right / rows, rows, VERSION, "wine", 1).message == message
 
 
 def test_equal_means_of_equal_type() -> None:
