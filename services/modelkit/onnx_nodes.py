@@ -12,21 +12,52 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelkit.linear import LogisticRegression
+from modelkit.onnx_trees import tree_attributes, trees_of_boosting, trees_of_forest
 
-_NO_ZIPMAP = {"zipmap": [True, False]}
+MOST_NEIGHBOURS = 10_000
+"""The graph looks at every training row, where scikit-learn's trees of many rows look at few."""
 
 
 def register() -> None:
     """Make skl2onnx use the nodes of this module, in this process."""
     update_registered_converter(SimpleImputer, "CellarImputer", _same_shape, _imputer)
-    for estimator in (SklearnLogisticRegression, LogisticRegression):
-        update_registered_converter(
-            estimator, "CellarLogistic", _classifier_shapes, _logistic, options=_NO_ZIPMAP
-        )
+    for nodes, estimators in (
+        (_logistic, (SklearnLogisticRegression, LogisticRegression)),
+        (_linear_scores, (LinearSVC,)),
+        (_forest, (DecisionTreeClassifier, RandomForestClassifier, ExtraTreesClassifier)),
+        (_boosting, (HistGradientBoostingClassifier,)),
+        (_neighbours, (KNeighborsClassifier,)),
+    ):
+        # An estimator without probabilities may not have the option that makes no dictionaries.
+        options = None if nodes is _linear_scores else {"zipmap": [True, False]}
+        for estimator in estimators:
+            alias = f"Cellar{estimator.__name__}{nodes.__name__}"
+            update_registered_converter(
+                estimator, alias, _classifier_shapes, nodes, options=options
+            )
+    for nodes, estimators in (
+        (_forest, (DecisionTreeRegressor, RandomForestRegressor, ExtraTreesRegressor)),
+        (_boosting, (HistGradientBoostingRegressor,)),
+    ):
+        for estimator in estimators:
+            update_registered_converter(
+                estimator, f"Cellar{estimator.__name__}", _regressor_shapes, nodes
+            )
 
 
 class Nodes:
@@ -47,14 +78,18 @@ class Nodes:
     def __call__(self, op_type: str, *inputs: str, output: str | None = None, **more: Any) -> str:
         """Add a node and return the name of its output."""
         name = output or self._scope.get_unique_variable_name(op_type.lower())
-        self._container.add_node(
-            op_type,
-            list(inputs),
-            [name],
-            name=self._scope.get_unique_operator_name(op_type),
-            **more,
-        )
+        self._add(op_type, inputs, [name], more)
         return name
+
+    def several(self, op_type: str, *inputs: str, outputs: int, **more: Any) -> list[str]:
+        """Add a node of several outputs and return their names."""
+        names = [self._scope.get_unique_variable_name(op_type.lower()) for _ in range(outputs)]
+        self._add(op_type, inputs, names, more)
+        return names
+
+    def _add(self, op_type: str, inputs: Any, outputs: list[str], more: Any) -> None:
+        name = self._scope.get_unique_operator_name(op_type)
+        self._container.add_node(op_type, list(inputs), outputs, name=name, **more)
 
     def constant(self, values: Any) -> str:
         """Add an array of float64, int64 or text and return its name."""
@@ -111,25 +146,118 @@ def _imputer(scope: Any, operator: Any, container: Any) -> None:
     nodes("Where", missing, nodes.constant(statistics[None]), nodes.input, output=nodes.outputs[0])
 
 
+def _regressor_shapes(operator: Any) -> None:
+    operator.outputs[0].type = DoubleTensorType([operator.inputs[0].get_first_dimension(), 1])
+
+
 def _logistic(scope: Any, operator: Any, container: Any) -> None:
     nodes = Nodes(scope, operator, container)
+    scores = _scores(nodes)
+    if nodes.estimator.solver != "liblinear" or len(nodes.estimator.classes_) == 2:
+        _classify(nodes, scores)
+        return
+    # One against the rest: each class's own probability, divided by their sum.
+    own = nodes("Sigmoid", scores)
+    total = nodes("ReduceSum", own, nodes.constant([1]), keepdims=1)
+    nodes("Div", own, total, output=nodes.outputs[1])
+    nodes.labels(nodes("ArgMax", scores, axis=1, keepdims=0))
+
+
+def _linear_scores(scope: Any, operator: Any, container: Any) -> None:
+    nodes = Nodes(scope, operator, container)
+    _classify(nodes, _scores(nodes))
+
+
+def _scores(nodes: Nodes) -> str:
     model = nodes.estimator
     product = nodes("MatMul", nodes.input, nodes.constant(model.coef_.T.astype(np.float64)))
+    # Without an intercept it is one number.
     intercept = np.broadcast_to(model.intercept_, (len(model.coef_),)).astype(np.float64)
-    scores = nodes("Add", product, nodes.constant(intercept[None]))
-    if len(model.classes_) == 2:
-        # One score s: class 1 from s > 0 on, with the probability 1 / (1 + e^-s).
-        last = nodes("Sigmoid", scores)
-        first = nodes("Sub", nodes.constant([[1.0]]), last)
-        nodes("Concat", first, last, axis=1, output=nodes.outputs[1])
-        positive = nodes("Greater", scores, nodes.constant([[0.0]]))
-        index = nodes("Cast", positive, to=TensorProto.INT64)
-        nodes.labels(nodes("Reshape", index, nodes.constant([-1])))
+    return nodes("Add", product, nodes.constant(intercept[None]))
+
+
+def _forest(scope: Any, operator: Any, container: Any) -> None:
+    nodes = Nodes(scope, operator, container)
+    trees = trees_of_forest(nodes.estimator)
+    # scikit-learn's trees see float32 values and compare them with float64 thresholds.
+    seen = nodes("Cast", nodes("Cast", nodes.input, to=TensorProto.FLOAT), to=TensorProto.DOUBLE)
+    total = _sum_of_trees(nodes, seen, trees)
+    count = nodes.constant([[float(len(trees))]])
+    if not hasattr(nodes.estimator, "classes_"):
+        nodes("Div", total, count, output=nodes.outputs[0])
         return
-    if model.solver == "liblinear":
-        own = nodes("Sigmoid", scores)
-        total = nodes("ReduceSum", own, nodes.constant([1]), keepdims=1)
-        nodes("Div", own, total, output=nodes.outputs[1])
+    nodes("Div", total, count, output=nodes.outputs[1])
+    nodes.labels(nodes("ArgMax", nodes.outputs[1], axis=1, keepdims=0))
+
+
+def _boosting(scope: Any, operator: Any, container: Any) -> None:
+    nodes = Nodes(scope, operator, container)
+    model = nodes.estimator
+    total = _sum_of_trees(nodes, nodes.input, trees_of_boosting(model))
+    baseline = nodes.constant(np.reshape(model._baseline_prediction, (1, -1)).astype(np.float64))
+    scores = nodes("Add", total, baseline)
+    if hasattr(model, "classes_"):
+        _classify(nodes, scores)
     else:
+        exponential = model.loss in ("poisson", "gamma")
+        nodes("Exp" if exponential else "Identity", scores, output=nodes.outputs[0])
+
+
+def _neighbours(scope: Any, operator: Any, container: Any) -> None:
+    nodes = Nodes(scope, operator, container)
+    model = nodes.estimator
+    rows = np.asarray(model._fit_X, dtype=np.float64)
+    if model.effective_metric_ != "euclidean" or callable(model.weights) or model.outputs_2d_:
+        raise NotImplementedError("Neighbours by another distance, by code or of several targets.")
+    if len(rows) > MOST_NEIGHBOURS:
+        raise NotImplementedError(f"Neighbours among more than {MOST_NEIGHBOURS:,} rows.")
+    # By way of products: quick, but a distance of 0 may come out as 1e-8, so it only chooses.
+    distances = nodes(
+        "CDist", nodes.input, nodes.constant(rows), op_domain="com.microsoft", metric="euclidean"
+    )
+    nearest = nodes.several(
+        "TopK", distances, nodes.constant([model.n_neighbors]), outputs=2, axis=1, largest=0
+    )[1]
+    votes = nodes("Gather", nodes.constant(np.eye(len(model.classes_))[model._y]), nearest, axis=0)
+    if model.weights == "distance":
+        weights = nodes("Unsqueeze", _vote_weights(nodes, rows, nearest), nodes.constant([2]))
+        total = nodes("ReduceSum", weights, nodes.constant([1]), keepdims=0)
+        votes = nodes("Mul", votes, weights)
+    else:
+        total = nodes.constant([[float(model.n_neighbors)]])
+    sums = nodes("ReduceSum", votes, nodes.constant([1]), keepdims=0)
+    nodes("Div", sums, total, output=nodes.outputs[1])
+    nodes.labels(nodes("ArgMax", nodes.outputs[1], axis=1, keepdims=0))
+
+
+def _vote_weights(nodes: Nodes, rows: NDArray[np.float64], nearest: str) -> str:
+    """Return 1 / distance (n, k); where a neighbour is at distance 0, only such ones count."""
+    found = nodes("Gather", nodes.constant(rows), nearest, axis=0)
+    away = nodes("Sub", found, nodes("Unsqueeze", nodes.input, nodes.constant([1])))
+    squares = nodes("ReduceSum", nodes("Mul", away, away), nodes.constant([2]), keepdims=0)
+    distances = nodes("Sqrt", squares)
+    same = nodes("Cast", nodes("Equal", distances, nodes.constant(0.0)), to=TensorProto.DOUBLE)
+    any_same = nodes("ReduceMax", same, nodes.constant([1]), keepdims=1)
+    shares = nodes("Div", nodes.constant(1.0), distances)
+    return nodes("Where", nodes("Cast", any_same, to=TensorProto.BOOL), same, shares)
+
+
+def _sum_of_trees(nodes: Nodes, seen: str, trees: Any) -> str:
+    # Its sums are float64 inside; only what it gives is float32.
+    attributes = tree_attributes(trees)
+    total = nodes("TreeEnsembleRegressor", seen, op_domain="ai.onnx.ml", op_version=3, **attributes)
+    return nodes("Cast", total, to=TensorProto.DOUBLE)
+
+
+def _classify(nodes: Nodes, scores: str) -> None:
+    """Make labels and probabilities of scores: (n, 1) of the second class, or (n, n_classes)."""
+    if len(nodes.estimator.classes_) > 2:
         nodes("Softmax", scores, axis=1, output=nodes.outputs[1])
-    nodes.labels(nodes("ArgMax", scores, axis=1, keepdims=0))
+        nodes.labels(nodes("ArgMax", scores, axis=1, keepdims=0))
+        return
+    second = nodes("Sigmoid", scores)
+    first = nodes("Sub", nodes.constant([[1.0]]), second)
+    nodes("Concat", first, second, axis=1, output=nodes.outputs[1])
+    positive = nodes("Greater", scores, nodes.constant([[0.0]]))
+    index = nodes("Cast", positive, to=TensorProto.INT64)
+    nodes.labels(nodes("Reshape", index, nodes.constant([-1])))

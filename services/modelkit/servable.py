@@ -29,6 +29,9 @@ MATRIX_INPUT = "rows"
 """Name of the input (n, k) of an ONNX graph that takes all columns at once; any other graph has
 one input (n, 1) per column, in their order."""
 
+MOST_ROWS_AT_ONCE = 2_000
+"""Bounds what a graph needs for its steps: neighbours hold a number per row and training row."""
+
 
 @dataclass(frozen=True)
 class ServingForm:
@@ -139,6 +142,17 @@ class OnnxRunner:
 
     def predict(self, rows: Rows) -> Predicted:
         """Predict rows that `InputRows` checked."""
+        if len(rows) <= MOST_ROWS_AT_ONCE:
+            return self._predict(rows)
+        starts = range(0, len(rows), MOST_ROWS_AT_ONCE)
+        parts = [self._predict(rows[start : start + MOST_ROWS_AT_ONCE]) for start in starts]
+        probabilities = [part.probabilities for part in parts if part.probabilities is not None]
+        return Predicted(
+            [label for part in parts for label in part.labels],
+            np.concatenate(probabilities) if probabilities else None,
+        )
+
+    def _predict(self, rows: Rows) -> Predicted:
         if self._double:
             feed: dict[str, Any] = {MATRIX_INPUT: rows}
         elif self._matrix:
