@@ -38,7 +38,10 @@ class SetChanged(Conflict):
 
 @dataclass(frozen=True)
 class Dataset:
-    """One version of a dataset. `columns` are the features in order; the target stands apart."""
+    """One version of a dataset. `features` stand in order; the target stands apart.
+
+    `class_names` are names for people in the order of `classes`; None where there are none.
+    """
 
     id: int
     name: str
@@ -49,6 +52,7 @@ class Dataset:
     features: tuple[Column, ...]
     classes: tuple[Any, ...]
     origin: str
+    class_names: tuple[str, ...] | None = None
 
     @property
     def feature_names(self) -> list[str]:
@@ -215,6 +219,7 @@ def dataset_of(row: DatasetRow) -> Dataset:
         features=tuple(columns.values()),
         classes=tuple(row.classes),
         origin=row.origin,
+        class_names=None if row.class_names is None else tuple(row.class_names),
     )
 
 

@@ -28,7 +28,7 @@ class SourceDataset:
     """A whole dataset before it is split.
 
     `rows` is (n_rows, n_features + 1): the features in order, then the target. Not to be changed:
-    it is shared between requests.
+    it is shared between requests. `class_names` stand in the order of `classes`.
     """
 
     name: str
@@ -36,6 +36,7 @@ class SourceDataset:
     features: tuple[Column, ...]
     target: Column
     classes: tuple[int, ...]
+    class_names: tuple[str, ...]
     origin: str
     rows: pd.DataFrame
 
@@ -48,13 +49,15 @@ def read_builtin(name: str) -> SourceDataset:
     """
     bunch = _LOADERS[name](as_frame=True)
     rows = bunch.frame
+    classes = tuple(sorted(int(label) for label in rows["target"].unique()))
     features = tuple(Column(column, "number") for column in bunch.feature_names)
     return SourceDataset(
         name=name,
         task="classification",
         features=features,
         target=Column("target", "integer"),
-        classes=tuple(sorted(int(label) for label in rows["target"].unique())),
+        classes=classes,
+        class_names=tuple(str(bunch.target_names[label]) for label in classes),
         origin="builtin:sklearn",
         rows=rows.astype({column.name: "float64" for column in features}),
     )

@@ -52,6 +52,7 @@ class LoadRepository:
                 target=source.target.name,
                 columns=[column.as_json() for column in (*source.features, source.target)],
                 classes=list(source.classes),
+                class_names=list(source.class_names),
                 origin=source.origin,
             )
             self._session.add(row)
@@ -62,6 +63,10 @@ class LoadRepository:
                 row.version,
                 [*source.features, source.target],
             )
+        elif row.class_names is None:
+            # Loaded first before classes had names.
+            row.class_names = list(source.class_names)
+            self._session.flush()
         return dataset_of(row)
 
     def replace_set(

@@ -304,3 +304,13 @@ def test_reading_gives_features_in_order_then_the_target(
     assert found.dataset.feature_names[11] == "od280/od315_of_diluted_wines"
     assert rows["target"].isna().sum() == 0
     assert np.isnan(rows["proline"]).sum() == 2
+
+
+def test_class_names_are_stored_and_added_to_a_dataset_from_before_there_were_any(
+    load: Load, cellar_database: TestDatabase
+) -> None:
+    load("training", dataset_name="iris")
+    cellar_database.execute("UPDATE datasets SET class_names = NULL")
+    load("training", dataset_name="iris")
+    found, _ = stored(cellar_database, "training", "iris")
+    assert found.dataset.class_names == ("setosa", "versicolor", "virginica")

@@ -43,3 +43,9 @@ def test_wine_keeps_the_names_of_its_source() -> None:
     assert "od280/od315_of_diluted_wines" in [column.name for column in source.features]
     # The first row of the file.
     np.testing.assert_array_equal(source.rows.iloc[0].to_numpy()[:4], [14.23, 1.71, 2.43, 15.6])
+
+
+def test_classes_have_the_names_people_give_them() -> None:
+    assert read_builtin("iris").class_names == ("setosa", "versicolor", "virginica")
+    assert read_builtin("breast_cancer").class_names == ("malignant", "benign")
+    assert read_builtin("digits").class_names == tuple("0123456789")
