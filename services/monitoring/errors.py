@@ -1,6 +1,6 @@
 """What can be wrong with a monitoring question."""
 
-from servicekit.errors import Conflict, Invalid
+from servicekit.errors import Conflict, Invalid, NotFound
 
 
 class NoTestsChosen(Invalid):
@@ -29,3 +29,31 @@ class ModelNotTrained(Conflict):
 
 class SetNotScored(Conflict):
     """The set is not scored by the deployed model."""
+
+
+class InvalidRows(Invalid):
+    """Invalid rows."""
+
+
+class VersionNotKnown(NotFound):
+    """Model version not known."""
+
+    advice = (
+        "No model version of that name and number was trained or loaded here. The ML service lists "
+        "those that were: GET /versions."
+    )
+
+
+class NoReference(Conflict):
+    """There is nothing to compare with."""
+
+    advice = (
+        'Send rows as "reference", or train a model first: POST /train on the ML service keeps a '
+        "drift sample."
+    )
+
+
+class ReferenceGone(Conflict):
+    """The reference is gone."""
+
+    advice = 'Send rows as "reference".'
