@@ -1,6 +1,6 @@
 """What can stand in the way of training and scoring."""
 
-from servicekit.errors import Conflict, Impossible, Unavailable
+from servicekit.errors import Conflict, Impossible, Invalid, NotFound, Unavailable
 
 
 class ModelNotSet(Conflict):
@@ -42,3 +42,98 @@ class ModelStoreUnavailable(Unavailable):
     """MLflow does not answer."""
 
     advice = "The MLflow server is not reachable right now; try again in a moment."
+
+
+class ModelUriUnknown(Invalid):
+    """Unknown model_uri."""
+
+    advice = (
+        "model_uri must be one of models:/<name>/<version>, models:/<name>/latest,"
+        " models:/<name>@<alias>, models:/m-<id> and runs:/<run id>/<model name>."
+    )
+
+
+class ModelRefused(Invalid):
+    """The model cannot be served."""
+
+    advice = "Serve a scikit-learn model that predicts its own input example."
+
+
+class JobNotFound(NotFound):
+    """No such job."""
+
+    advice = "GET /jobs lists the jobs there are."
+
+
+class JobFinished(Conflict):
+    """Job finished already."""
+
+
+class JobGivenUp(Conflict):
+    """Job given up."""
+
+    advice = "The job was cancelled, or is worked on by somebody else."
+
+
+class NothingInNext(Invalid):
+    """Nothing in next."""
+
+    advice = (
+        'Put a model there first: POST /update-model {"model_uri": "models:/<name>/<version>"}.'
+    )
+
+
+class DeploymentNotFound(NotFound):
+    """No such deployment."""
+
+    advice = "Take a deployment_id from GET /deployments."
+
+
+class NothingToGoBackTo(Conflict):
+    """Nothing to go back to."""
+
+    advice = "The ledger holds no other state than this one; see GET /deployments."
+
+
+class VersionNotServable(Conflict):
+    """Version not prepared for serving."""
+
+    advice = 'Prepare it: POST /update-model {"model_uri": "models:/<name>/<version>"}.'
+
+
+class RolloutNotFound(NotFound):
+    """No such roll-out."""
+
+    advice = "GET /rollouts lists the roll-outs there are."
+
+
+class RolloutRunning(Conflict):
+    """A roll-out is running."""
+
+
+class RolloutOver(Conflict):
+    """The roll-out is over."""
+
+
+class NothingToRollOut(Conflict):
+    """Nothing to roll out."""
+
+
+class ContradictoryLabels(Invalid):
+    """Contradictory labels."""
+
+
+class JobCancelled(Conflict):
+    """Job cancelled."""
+
+    advice = "The job was cancelled before it ended; nothing of it was kept."
+
+
+class NoNewRows(Conflict):
+    """No new rows."""
+
+
+class RequestIdTaken(Conflict):
+    """Request id taken."""
+
+    advice = "This X-Request-ID has stored another row already; give each row an id of its own."

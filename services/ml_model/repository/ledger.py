@@ -84,6 +84,26 @@ class SqlLedger:
         )
         return next((_entry(row) for row in rows), None)
 
+    def find_newest_change(self) -> LedgerEntry | None:
+        """Return the newest entry that touched what serves; setting a model to train does not."""
+        rows = self._session.execute(
+            select(*_ENTRY)
+            .where(DeploymentRow.action != SET_ACTION)
+            .order_by(DeploymentRow.id.desc())
+            .limit(1)
+        )
+        return next((_entry(row) for row in rows), None)
+
+    def find_change_after(self, entry_id: int) -> LedgerEntry | None:
+        """Return the first later entry that touched what serves."""
+        rows = self._session.execute(
+            select(*_ENTRY)
+            .where(DeploymentRow.id > entry_id, DeploymentRow.action != SET_ACTION)
+            .order_by(DeploymentRow.id)
+            .limit(1)
+        )
+        return next((_entry(row) for row in rows), None)
+
     def find_entry_before_change(self) -> LedgerEntry | None:
         """Return the newest entry whose serving state differs from today's, None without one."""
         now = self.serving()
@@ -106,13 +126,6 @@ class SqlLedger:
         if before_id is not None:
             query = query.where(DeploymentRow.id < before_id)
         return [_entry(row) for row in self._session.execute(query)]
-
-    def changed_since(self, entry_id: int) -> bool:
-        """Tell whether a later entry touched what serves; setting a model to train does not."""
-        later = select(DeploymentRow.id).where(
-            DeploymentRow.id > entry_id, DeploymentRow.action != SET_ACTION
-        )
-        return self._session.execute(later.limit(1)).first() is not None
 
     def add(
         self,

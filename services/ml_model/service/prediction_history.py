@@ -1,0 +1,159 @@
+"""The prediction log for people: its history, its figures, and how long it is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ml_model.repository.labels import SqlLabels
+from ml_model.repository.ledger import SqlLedger
+from ml_model.repository.prediction_history import (
+    InputNames,
+    LoggedPrediction,
+    Minute,
+    SqlPredictionHistory,
+    VersionTotal,
+)
+from ml_model.repository.versions import SqlVersions
+from ml_model.service.labels import ACCURACY_WINDOW_S
+from servicekit.database import Database
+
+CHUNK_ROWS = 10_000
+"""Rows that one transaction deletes: none of them lasts long."""
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """A logged prediction in the model's own words; None where it says nothing."""
+
+    logged: LoggedPrediction
+    inputs: Mapping[str, Any]
+    prediction: Any
+    prediction_name: str | None
+    confidence: float | None
+    probabilities: Mapping[str, float] | None
+    label: Any
+
+
+@dataclass(frozen=True)
+class PredictionFigures:
+    """Sums per version, minutes, classes of the last 24 hours, accuracies by name and number."""
+
+    totals: list[VersionTotal]
+    minutes: list[Minute]
+    classes: Mapping[str, int]
+    accuracies: Mapping[tuple[str, int], float]
+    retrainings: int
+
+
+class PredictionHistoryService:
+    """Reads the prediction log and keeps it from growing for ever."""
+
+    def __init__(
+        self,
+        database: Database,
+        history: SqlPredictionHistory,
+        labels: SqlLabels,
+        versions: SqlVersions,
+        ledger: SqlLedger,
+    ) -> None:
+        self._database = database
+        self._history = history
+        self._labels = labels
+        self._versions = versions
+        self._ledger = ledger
+
+    def page(
+        self,
+        *,
+        limit: int,
+        before_id: int | None,
+        registered_name: str | None,
+        version: int | None,
+        since: datetime | None,
+        until: datetime | None,
+        request_id: str | None,
+        shadow: bool,
+    ) -> list[HistoryEntry]:
+        """Return up to `limit` predicted rows, the newest first, those below `before_id` only."""
+        with self._database.transaction():
+            logged = self._history.page(
+                limit=limit,
+                before_id=before_id,
+                version_ids=self._versions.find_ids(registered_name, version),
+                since=since,
+                until=until,
+                request_id=request_id,
+                shadow=shadow,
+            )
+            names = self._history.names_of({item.version_id for item in logged})
+        return [in_words(item, names.get(item.version_id)) for item in logged]
+
+    def figures(self, minutes: int) -> PredictionFigures:
+        """Return the figures of everything that is logged."""
+        with self._database.transaction():
+            return PredictionFigures(
+                totals=self._history.totals(),
+                minutes=self._history.minutes(minutes),
+                classes=self._history.classes(),
+                accuracies=self._labels.accuracy_by_version(ACCURACY_WINDOW_S),
+                retrainings=self._history.count_retrainings(),
+            )
+
+    def delete_older(self, days: int, *, chunk: int = CHUNK_ROWS) -> int:
+        """Delete predictions older than `days` days and labels without one that are as old.
+
+        Each `chunk` of rows goes in a transaction of its own. Returns how many predictions went;
+        0 days keep everything.
+        """
+        if days == 0:
+            return 0
+        gone = 0
+        while True:
+            with self._database.transaction():
+                deleted = self._history.delete_oldest(days=days, chunk=chunk)
+            gone += deleted
+            if deleted < chunk:
+                break
+        while True:
+            with self._database.transaction():
+                deleted = self._history.delete_old_labels(days=days, chunk=chunk)
+            if deleted < chunk:
+                return gone
+
+
+def in_words(logged: LoggedPrediction, names: InputNames | None) -> HistoryEntry:
+    """Put a logged row into the words of its version; by number where its form is gone."""
+    if names is None:
+        columns: list[str] = [str(number) for number in range(len(logged.inputs))]
+        classes: dict[str, tuple[Any, str]] = {}
+    else:
+        columns = list(names.columns)
+        classes = {
+            str(value): (value, name)
+            for value, name in zip(names.classes, names.class_names, strict=True)
+        }
+    prediction: Any = logged.predicted_value
+    prediction_name = None
+    if logged.predicted_class is not None:
+        prediction, prediction_name = classes.get(
+            logged.predicted_class, (logged.predicted_class, logged.predicted_class)
+        )
+    probabilities = None
+    if logged.probabilities is not None and len(logged.probabilities) == len(classes):
+        words = [name for _, name in classes.values()]
+        probabilities = dict(zip(words, logged.probabilities, strict=True))
+    label: Any = logged.label
+    if logged.predicted_value is not None and logged.label_number is not None:
+        label = logged.label_number
+    elif logged.label is not None:
+        label = classes.get(logged.label, (logged.label, ""))[0]
+    return HistoryEntry(
+        logged=logged,
+        inputs=dict(zip(columns, logged.inputs, strict=False)),
+        prediction=prediction,
+        prediction_name=prediction_name,
+        confidence=max(logged.probabilities) if logged.probabilities else None,
+        probabilities=probabilities,
+        label=label,
+    )
