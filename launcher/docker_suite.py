@@ -12,7 +12,7 @@ from launcher.places import ROOT, Places
 from launcher.ports import require_free
 from launcher.readiness import ask_ready, wait_until_ready
 from launcher.suite import Row, one_at_a_time
-from launcher.suite_settings import PROGRAMS, SuiteSettings
+from launcher.suite_settings import JOBS, PROGRAMS, SERVICE_OF, SuiteSettings
 from launcher.terminal import console, step
 
 READY_DEADLINE_S = 300.0
@@ -95,6 +95,7 @@ class DockerSuite:
                 deadline_s=READY_DEADLINE_S,
                 given_up=dict,
                 log_of=self._log_end,
+                lack_of_jobs=self.lack_of_jobs,
             )
 
     def down(self, *, volumes: bool = False) -> None:
@@ -104,8 +105,7 @@ class DockerSuite:
 
     def follow_logs(self, program: str | None, *, lines: int, follow: bool) -> None:
         """Print the last `lines` of one container's log or of all, and go on when `follow`."""
-        # The MLflow server runs in tracking's container.
-        container = "tracking" if program == "mlflow" else program
+        container = SERVICE_OF.get(program, program) if program else None
         subprocess.run(  # noqa: S603 - our own command line
             [
                 *self._compose,
@@ -119,7 +119,7 @@ class DockerSuite:
         )
 
     def status(self) -> list[Row]:
-        """Return one line for each program; MLflow runs in tracking's container."""
+        """Return one line for each program; MLflow and the jobs run in containers of services."""
         running = set(self._ask("ps", "--services", check=False).split())
         rows = []
         for name in PROGRAMS:
@@ -128,11 +128,22 @@ class DockerSuite:
                 address = f"{self.settings.address}:{self.settings.ports[name]}"
                 rows.append(Row(name, "ready" if version else "stopped", address, version))
                 continue
-            container = "tracking" if name == "mlflow" else name
+            container = SERVICE_OF[name]
             lack = ask_ready(self.settings, name) if container in running else "stopped"
             version = "" if lack else version_of(self.settings, name)
             rows.append(Row(name, lack or "ready", self.settings.url(name), version))
+        rows.append(Row(JOBS, self.lack_of_jobs() or "ready", "", ""))
         return rows
+
+    def lack_of_jobs(self) -> str:
+        """Return "" when the program that runs the jobs does, else what it lacks."""
+        asked = ("supervisorctl", "--configuration", "/opt/cellar/ml_model/supervisord.conf")
+        # In words: `programs:jobs   RUNNING   pid 9, uptime 0:01:02`.
+        answer = self._ask(
+            *("exec", "-T", SERVICE_OF[JOBS], *asked, "status", f"programs:{JOBS}"), check=False
+        ).split()
+        state = answer[1].lower() if len(answer) > 1 else "stopped"
+        return "" if state == "running" else state
 
     def postgres_version(self) -> str:
         """Return the version of the running database server, "" when it does not answer."""
@@ -143,7 +154,7 @@ class DockerSuite:
         return answer.split()[0] if answer.split() else ""
 
     def _log_end(self, name: str) -> str:
-        container = "tracking" if name == "mlflow" else name
+        container = SERVICE_OF.get(name, name)
         return self._ask("logs", "--no-color", "--tail", "25", container, check=False)
 
     def _environment(self) -> dict[str, str]:

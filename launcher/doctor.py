@@ -17,7 +17,7 @@ from launcher.errors import LaunchError
 from launcher.ports import is_free, owner
 from launcher.readiness import session
 from launcher.suite import Suite
-from launcher.suite_settings import PROGRAMS, SERVICES, port_variable
+from launcher.suite_settings import JOBS, PROGRAMS, SERVICES, port_variable
 from launcher.terminal import console
 
 GIB = 1024**3
@@ -67,6 +67,7 @@ def _looks(suite: Suite, running: bool) -> list[tuple[str, Callable[[], Iterator
         looks += [
             ("database", lambda: _database(suite)),
             *((name, lambda name=name: _service(suite, name)) for name in SERVICES),
+            (JOBS, lambda: _jobs(suite)),
             ("artifacts", lambda: _artifacts(suite)),
         ]
     return looks
@@ -176,6 +177,18 @@ def _service(suite: Suite, name: str) -> Iterator[Finding]:
         yield Finding("bad", f"{check}: {outcome}", advice)
     if not failed:
         yield Finding("good", f"ready ({', '.join(checks)})")
+
+
+def _jobs(suite: Suite) -> Iterator[Finding]:
+    lack = suite.lack_of_jobs()
+    if lack:
+        yield Finding(
+            "bad",
+            f"trainings wait: the program that runs them is {lack}",
+            f"./launch.sh logs {JOBS} says why; ./launch.sh up starts it.",
+        )
+    else:
+        yield Finding("good", "the program that trains runs")
 
 
 def _artifacts(suite: Suite) -> Iterator[Finding]:

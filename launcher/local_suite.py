@@ -22,7 +22,7 @@ from launcher.places import ROOT, Places
 from launcher.ports import require_free
 from launcher.readiness import ask_ready, session, wait_until_ready
 from launcher.suite import Row, one_at_a_time
-from launcher.suite_settings import PROGRAMS, SERVICES, SuiteSettings
+from launcher.suite_settings import ALL_PROGRAMS, JOBS, PROGRAMS, SERVICES, SuiteSettings
 from launcher.supervision import Program, Supervisor, configuration
 from launcher.terminal import console, step
 
@@ -67,7 +67,9 @@ class LocalSuite:
                 console.print("Settings or code have changed: starting again")
                 self._stop()
             self._end_leftovers()
-            require_free(self.settings, self._own_programs)
+            require_free(
+                self.settings, tuple(name for name in self._own_programs if name in PROGRAMS)
+            )
             try:
                 self._start(wanted)
             except BaseException:
@@ -120,7 +122,15 @@ class LocalSuite:
             elif name in self._own_programs and name not in states:
                 state, version = "stopped", ""
             rows.append(Row(name, state, address, version))
+        rows.append(Row(JOBS, self.lack_of_jobs() or "ready", "", ""))
         return rows
+
+    def lack_of_jobs(self) -> str:
+        """Return "" when the program that runs the jobs does, else what it lacks."""
+        jobs = self._supervisor.states().get(JOBS)
+        if jobs is not None and jobs.state == "RUNNING":
+            return ""
+        return jobs.state.lower() if jobs else "stopped"
 
     def postgres_version(self) -> str:
         """Return the version of the running database server, "" when it does not answer."""
@@ -133,7 +143,7 @@ class LocalSuite:
     @property
     def _own_programs(self) -> tuple[str, ...]:
         return tuple(
-            name for name in PROGRAMS if name != "postgres" or not self.settings.postgres_host
+            name for name in ALL_PROGRAMS if name != "postgres" or not self.settings.postgres_host
         )
 
     def _log_file(self, name: str) -> Path:
@@ -169,6 +179,11 @@ class LocalSuite:
                     self.settings.service_environment(name, self.places),
                 )
                 for name in SERVICES
+            ),
+            Program(
+                JOBS,
+                [sys.executable, "-m", "ml_model.jobs"],
+                self.settings.service_environment(JOBS, self.places),
             ),
         ]
         return first, services
@@ -234,6 +249,7 @@ class LocalSuite:
             deadline_s=READY_DEADLINE_S,
             given_up=given_up,
             log_of=self._log_end,
+            lack_of_jobs=self.lack_of_jobs,
         )
 
     def _wait_for_postgres(self) -> None:

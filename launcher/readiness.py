@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 
 from launcher.errors import LaunchError
-from launcher.suite_settings import SERVICES, SuiteSettings
+from launcher.suite_settings import JOBS, SERVICES, SuiteSettings
 from launcher.terminal import console
 
 POLL_S = 0.2
@@ -41,39 +41,43 @@ def wait_until_ready(
     deadline_s: float,
     given_up: Callable[[], Mapping[str, str]],
     log_of: Callable[[str], str],
+    lack_of_jobs: Callable[[], str],
 ) -> None:
-    """Return when all answer that they are ready.
+    """Return when all are ready.
 
     Parameters
     ----------
     deadline_s : seconds to wait in all.
     given_up : programs that will not come up any more, with the reason; asked again and again.
     log_of : the end of a program's log, for the error.
+    lack_of_jobs : what the program that runs the jobs lacks, "" when nothing; it has no port.
 
     Raises
     ------
     LaunchError
         A program has given up or is not ready in time; names it, why, and the end of its log.
     """
-    waiting = dict.fromkeys(("mlflow", *SERVICES), "does not answer yet")
+    waiting = {**dict.fromkeys(("mlflow", *SERVICES), "does not answer yet"), JOBS: "does not run"}
     began = time.monotonic()
+
+    def ask(program: str) -> str:
+        return lack_of_jobs() if program == JOBS else ask_ready(settings, program)
+
     with (
         console.status("Starting") as shown,
         ThreadPoolExecutor(len(waiting)) as pool,
     ):
         while waiting:
             asked = list(waiting)
-            lacks = pool.map(lambda program: ask_ready(settings, program), asked)
+            lacks = pool.map(ask, asked)
             for program, lack in zip(asked, lacks, strict=True):
                 if lack:
                     waiting[program] = lack
                 else:
                     del waiting[program]
                     took = time.monotonic() - began
-                    console.print(
-                        f"[green]✓[/] {program} is ready at {settings.url(program)}"
-                        f" [dim]{took:.1f} s[/]"
-                    )
+                    place = "" if program == JOBS else f" at {settings.url(program)}"
+                    console.print(f"[green]✓[/] {program} is ready{place} [dim]{took:.1f} s[/]")
             dead = {name: why for name, why in given_up().items() if name in waiting}
             if dead or (waiting and time.monotonic() - began > deadline_s):
                 raise _not_ready(dead or waiting, deadline_s, log_of)

@@ -48,6 +48,9 @@ class Suite(Protocol):
     def status(self) -> list[Row]:
         """Return one line for each program."""
 
+    def lack_of_jobs(self) -> str:
+        """Return "" when the program that runs the jobs does, else what it lacks."""
+
     def postgres_version(self) -> str:
         """Return the version of the running database server, "" when it does not answer."""
 

@@ -10,6 +10,13 @@ from launcher.places import Places
 SERVICES = ("simulator", "ml_model", "tracking", "monitoring")
 PROGRAMS = ("postgres", "mlflow", *SERVICES)
 
+# Runs the ML service's jobs beside it, and listens on no port.
+JOBS = "jobs"
+ALL_PROGRAMS = (*PROGRAMS, JOBS)
+
+# Programs that run with the settings, the role and in the container of a service.
+SERVICE_OF = {**{name: name for name in SERVICES}, "mlflow": "tracking", JOBS: "ml_model"}
+
 DEFAULT_PORTS = {
     "postgres": 5432,
     "mlflow": 5005,
@@ -122,14 +129,14 @@ class SuiteSettings:
         }
 
     def service_environment(self, program: str, places: Places) -> dict[str, str]:
-        """Return the `CELLAR_...` variables of a service or of the MLflow server, and no other's.
+        """Return the `CELLAR_...` variables of a service or of a program beside one; no other's.
 
         Raises
         ------
         LaunchError
             `.env` has a `CELLAR_...` variable that no service knows.
         """
-        service = "tracking" if program == "mlflow" else program
+        service = SERVICE_OF[program]
         known = fields_of(service)
         given = self._further_settings()
         urls = {f"CELLAR_{peer.upper()}_URL": self.url(peer) for peer in (*SERVICES, "mlflow")}

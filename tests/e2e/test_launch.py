@@ -20,7 +20,7 @@ import requests
 from launcher.env_file import ensure_env_file, read_env_file
 from launcher.places import ROOT, Places
 from launcher.ports import free_ports
-from launcher.suite_settings import PROGRAMS, SERVICES, port_variable
+from launcher.suite_settings import ALL_PROGRAMS, PROGRAMS, SERVICES, port_variable
 from launcher.supervision import Supervisor
 
 PATIENCE_S = 600
@@ -84,7 +84,7 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
 def test_before_the_start_all_is_stopped(launch: Launch) -> None:
     shown = launch.run("status", code=1)
 
-    assert shown.count("stopped") == len(PROGRAMS)
+    assert shown.count("stopped") == len(ALL_PROGRAMS)
 
 
 def test_a_taken_port_is_named_and_nothing_is_started(launch: Launch) -> None:
@@ -117,6 +117,14 @@ def test_status_shows_each_program_with_port_and_version(launch: Launch) -> None
         assert cells[1] == "ready"
         assert str(launch.ports[program]) in cells[2]
         assert cells[3][0].isdigit(), line
+
+
+def test_status_and_doctor_know_of_the_program_without_a_port(launch: Launch) -> None:
+    line = next(line for line in launch.run("status").splitlines() if " jobs " in line)
+
+    assert [cell.strip() for cell in line.strip("│").split("│")] == ["jobs", "ready", "", ""]
+    assert "jobs: the program that trains runs" in launch.run("doctor")
+    assert launch.run("logs", "jobs", "--lines", "5").startswith("jobs ")
 
 
 def test_up_again_changes_nothing(launch: Launch) -> None:

@@ -63,12 +63,18 @@ def servers(tmp_path: Path) -> Iterator[_Servers]:
     opened.close()
 
 
-def _wait(servers: _Servers, deadline_s: float = 20, dead: dict[str, str] | None = None) -> None:
+def _wait(
+    servers: _Servers,
+    deadline_s: float = 20,
+    dead: dict[str, str] | None = None,
+    lack_of_jobs: Callable[[], str] = str,
+) -> None:
     wait_until_ready(
         servers.settings,
         deadline_s=deadline_s,
         given_up=lambda: dead or {},
         log_of=lambda name: f"the log of {name}",
+        lack_of_jobs=lack_of_jobs,
     )
 
 
@@ -125,3 +131,22 @@ def test_a_program_that_has_ended_is_not_waited_for(servers: _Servers) -> None:
 
     with pytest.raises(LaunchError, match="simulator: has ended"):
         _wait(servers, deadline_s=3600, dead={"simulator": "has ended"})
+
+
+def test_the_jobs_are_waited_for_as_well(servers: _Servers) -> None:
+    lacks = iter(["starting", "starting", ""])
+
+    _wait(servers, lack_of_jobs=lambda: next(lacks))
+
+    assert next(lacks, "asked no more") == "asked no more"
+
+
+def test_jobs_that_do_not_start_are_named_with_their_log(servers: _Servers) -> None:
+    with pytest.raises(LaunchError, match="jobs: has ended") as caught:
+        _wait(
+            servers,
+            deadline_s=3600,
+            dead={"jobs": "has ended"},
+            lack_of_jobs=lambda: "fatal",
+        )
+    assert "the log of jobs" in caught.value.detail

@@ -11,6 +11,7 @@ from launcher.places import ROOT, Places
 from launcher.suite_settings import (
     OURS,
     PROGRAMS,
+    SERVICE_OF,
     SERVICES,
     SuiteSettings,
     fields_of,
@@ -78,8 +79,7 @@ def test_every_program_has_its_own_role_and_password_and_no_others(
 ) -> None:
     settings = SuiteSettings.of(variables)
     secrets = {service: variables[password_variable(service)] for service in SERVICES}
-    for program in (*SERVICES, "mlflow"):
-        service = "tracking" if program == "mlflow" else program
+    for program, service in SERVICE_OF.items():
         environment = settings.service_environment(program, places)
         assert environment["CELLAR_DATABASE_USER"] == f"cellar_{service}"
         assert environment["CELLAR_DATABASE_PASSWORD"] == secrets[service]
