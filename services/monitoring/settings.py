@@ -34,3 +34,26 @@ class Settings(ServiceSettings):
 
     retraining_prediction_distance: float = Field(default=0.1, ge=0, le=1)
     """Distance of the two mixes of predicted classes (0 to 1)."""
+
+    drift_false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
+    """Highest probability that a drift check of rows like the reference finds drift (0 to 1)."""
+
+    drift_distance: float = Field(default=0.1, ge=0, le=1)
+    """Distance of a column's two distributions from which on a drift check counts it (0 to 1)."""
+
+    drift_missing_difference: float = Field(default=0.02, ge=0, le=1)
+    """Difference of a column's shares of missing values from which on it counts (0 to 1)."""
+
+    drift_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the columns that must have drifted (0 to 1); 0: any one column is enough."""
+
+    dashboard_streams: int = Field(default=3, ge=0, le=255)
+    """Live pages that a worker serves by a stream each; a stream holds a thread, and one thread is
+    always left. Further pages ask every two seconds instead."""
+
+    dashboard_stream_s: float = Field(default=300.0, ge=1)
+    """Seconds after which a stream ends; the page opens another."""
+
+    ml_model_public_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port at which a browser reaches the ML service, for the commands that the page offers; empty:
+    the port of `CELLAR_ML_MODEL_URL`."""
