@@ -27,6 +27,7 @@ from contracts.serving import (
 )
 from ml_model.ledger_entries import LedgerEntry, NamedVersion
 from ml_model.service import slots as service
+from ml_model.service.serving_state import ServingState
 from ml_model.service.slots import SlotService
 from servicekit.api import endpoint
 
@@ -34,17 +35,17 @@ from servicekit.api import endpoint
 class RunningResource(Resource):  # type: ignore[misc]
     """`GET /`."""
 
-    def __init__(self, slots: SlotService) -> None:
-        self._slots = slots
+    def __init__(self, serving: ServingState) -> None:
+        self._serving = serving
 
     @endpoint(summary="What the slots hold", answers={200: RunningAnswer})
     def get(self) -> RunningAnswer:
         """Whether each slot holds a model, and the share of requests that current answers."""
-        serving = self._slots.serving()
+        loaded = self._serving.refresh()
         return RunningAnswer(
-            canary_probability=serving.canary_probability,
-            current_model_loaded=serving.current_version_id is not None,
-            next_model_loaded=serving.next_version_id is not None,
+            canary_probability=loaded.canary_probability,
+            current_model_loaded=loaded.current is not None,
+            next_model_loaded=loaded.next is not None,
         )
 
 

@@ -170,7 +170,7 @@ class SqlLedger:
         ).one()
         return Configuration(*row)
 
-    def names_of(self, version_ids: Iterable[int | None]) -> Mapping[int, NamedVersion]:
+    def names_of(self, version_ids: Iterable[int | None]) -> dict[int, NamedVersion]:
         """Return the versions of these ids by id; None among the ids is passed over."""
         rows = self._session.execute(
             select(

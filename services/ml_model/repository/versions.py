@@ -88,13 +88,6 @@ class SqlVersions:
             query = query.where(ModelVersionRow.version == version)
         return list(self._session.scalars(query))
 
-    def is_servable(self, version_id: int) -> bool:
-        """Tell whether the version is prepared for serving."""
-        query = select(ServingModelRow.model_version_id).where(
-            ServingModelRow.model_version_id == version_id
-        )
-        return self._session.execute(query).first() is not None
-
     def in_use(self, serving: ServingRecord) -> Mapping[int, list[str]]:
         """Return by version where it cannot be done without: the slots and a running roll-out."""
         used: dict[int, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The prediction log for people: its history, its figures, and how long it is kept."""
+"""The prediction log for people: its history and its figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from ml_model.repository.labels import SqlLabels
-from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.prediction_history import (
     InputNames,
     LoggedPrediction,
@@ -17,9 +16,6 @@ from ml_model.repository.prediction_history import (
 from ml_model.repository.versions import SqlVersions
 from ml_model.service.labels import ACCURACY_WINDOW_S
 from servicekit.database import Database
-
-CHUNK_ROWS = 10_000
-"""Rows that one transaction deletes: none of them lasts long."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class PredictionFigures:
 
 
 class PredictionHistoryService:
-    """Reads the prediction log and keeps it from growing for ever."""
+    """Reads the prediction log."""
 
     def __init__(
         self,
@@ -55,13 +51,11 @@ class PredictionHistoryService:
         history: SqlPredictionHistory,
         labels: SqlLabels,
         versions: SqlVersions,
-        ledger: SqlLedger,
     ) -> None:
         self._database = database
         self._history = history
         self._labels = labels
         self._versions = versions
-        self._ledger = ledger
 
     def page(
         self,
@@ -99,27 +93,6 @@ class PredictionHistoryService:
                 accuracies=self._labels.accuracy_by_version(ACCURACY_WINDOW_S),
                 retrainings=self._history.count_retrainings(),
             )
-
-    def delete_older(self, days: int, *, chunk: int = CHUNK_ROWS) -> int:
-        """Delete predictions older than `days` days and labels without one that are as old.
-
-        Each `chunk` of rows goes in a transaction of its own. Returns how many predictions went;
-        0 days keep everything.
-        """
-        if days == 0:
-            return 0
-        gone = 0
-        while True:
-            with self._database.transaction():
-                deleted = self._history.delete_oldest(days=days, chunk=chunk)
-            gone += deleted
-            if deleted < chunk:
-                break
-        while True:
-            with self._database.transaction():
-                deleted = self._history.delete_old_labels(days=days, chunk=chunk)
-            if deleted < chunk:
-                return gone
 
 
 def in_words(logged: LoggedPrediction, names: InputNames | None) -> HistoryEntry:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ml_model.domain import ModelVersion
-from ml_model.errors import DeploymentNotFound, NothingInNext, NothingToGoBackTo, VersionNotServable
+from ml_model.errors import DeploymentNotFound, NothingInNext, NothingToGoBackTo
 from ml_model.ledger_entries import API_ACTOR, LedgerEntry, NamedVersion, ServingRecord
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.serving_statistics import SlotFigures, SqlServingStatistics
@@ -91,11 +91,6 @@ class SlotService:
         self._models = models
         self._follower = follower
 
-    def serving(self) -> ServingRecord:
-        """Return what serves now."""
-        with self._database.transaction():
-            return self._ledger.serving()
-
     def state(self) -> NamedEntry:
         """Return the newest entry of the ledger with its state."""
         with self._database.transaction():
@@ -143,7 +138,7 @@ class SlotService:
         VersionNotServable
             It was never prepared for serving.
         """
-        self._check_servable(model_version_id)
+        self._models.load(model_version_id)
         with self._database.transaction():
             before = lock_serving(self._ledger)
             after = replace(before, next_version_id=model_version_id)
@@ -214,7 +209,7 @@ class SlotService:
         if target is not None:
             for version_id in {target.serving.current_version_id, target.serving.next_version_id}:
                 if version_id is not None:
-                    self._check_servable(version_id)
+                    self._models.load(version_id)
         with self._database.transaction():
             before = lock_serving(self._ledger)
             # Somebody may have been faster.
@@ -274,11 +269,6 @@ class SlotService:
         if entry is None:
             raise NothingToGoBackTo()
         return entry
-
-    def _check_servable(self, model_version_id: int) -> None:
-        if not self._versions.is_servable(model_version_id):
-            raise VersionNotServable()
-        self._models.load(model_version_id)
 
     def _named(self, entry: LedgerEntry | None) -> NamedEntry:
         serving = entry.serving if entry else ServingRecord()
