@@ -137,3 +137,32 @@ class RequestIdTaken(Conflict):
     """Request id taken."""
 
     advice = "This X-Request-ID has stored another row already; give each row an id of its own."
+
+
+class NoModelServing(Unavailable):
+    """No model loaded."""
+
+    advice = (
+        'Put a model into a slot first: POST /root/ml {"dataset": "training"}, or POST'
+        ' /update-model {"model_uri": "models:/<name>/<version>"} and POST /accept-next-model.'
+    )
+
+
+class PredictionFailed(Impossible):
+    """The model cannot predict these rows."""
+
+
+class PredictionLogged(Conflict):
+    """A prediction of this request id is in the log already."""
+
+
+class PredictionLogUnavailable(Unavailable):
+    """The prediction log cannot be written."""
+
+    advice = "PostgreSQL is not reachable right now, so nothing was predicted; try again in a moment."
+
+
+class ModelNotInSlot(NotFound):
+    """No such model serves."""
+
+    advice = "GET /slots says what serves; POST /update-model puts a version into a slot."

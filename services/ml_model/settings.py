@@ -15,4 +15,18 @@ class Settings(ServiceSettings):
     """Role this service connects as."""
 
     cached_models: int = Field(default=4, ge=1, le=100)
-    """Fitted pipelines a worker keeps in memory; the least recently used goes first."""
+    """Models a worker keeps in memory, pipelines to score with and forms to serve with each; the
+    least recently used goes first."""
+
+    allow_pickled_models: bool = False
+    """Whether models stored as pickles are served. Loading a pickle runs whatever code its file
+    holds, in this service: switch it on only where everybody who can write to MLflow is trusted."""
+
+    training_processes: int = Field(default=2, ge=1, le=64)
+    """Jobs (trainings) that run at the same time, each in a process of its own."""
+
+    train_wait_s: float = Field(default=600.0, ge=0, le=86_400)
+    """Seconds that `POST /train` waits for its job; then it answers 202 with the job."""
+
+    retrain_threshold_rows: int = Field(default=10, ge=1, le=1_000_000)
+    """New labelled rows of a dataset from which on a retraining starts by itself."""

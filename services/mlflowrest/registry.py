@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from mlflowrest.artifacts import path_of
 from mlflowrest.errors import MlflowNotFound, MlflowRefused
-from mlflowrest.transport import Transport
+from mlflowrest.transport import API, Transport
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,19 @@ class Registry:
             "model-versions/set-tag",
             {"name": name, "version": str(version), "key": key, "value": value},
         )
+
+    def of_run(self, run_id: str) -> list[RegisteredVersion]:
+        """Return the versions that were registered from a run, in no order."""
+        answer = self._transport.get("model-versions/search", filter=f"run_id = '{run_id}'")
+        return [_version(item) for item in answer.get("model_versions", [])]
+
+    def delete(self, name: str, version: int) -> None:
+        """Delete a version; none there is no error."""
+        body = {"name": name, "version": str(version)}
+        try:
+            self._transport.send("DELETE", f"{API}/model-versions/delete", json=body)
+        except MlflowNotFound:
+            return
 
     def get_logged_model(self, model_id: str) -> LoggedModel:
         """Return a logged model by its id (`m-...`); `MlflowNotFound` when there is none."""

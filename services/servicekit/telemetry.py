@@ -45,13 +45,23 @@ def request_id() -> str:
     return _request_id.get()
 
 
+def set_request_id(value: str) -> None:
+    """Go on under a request's id, in work that was begun by it but runs outside of it."""
+    _request_id.set(value)
+
+
+def acceptable_request_id(given: str | None) -> str | None:
+    """Return a caller's request id if it may stand in logs and tables, else None."""
+    return given if given and _ACCEPTABLE_ID.fullmatch(given) else None
+
+
 def register_telemetry(app: Flask) -> None:
     """Give each request an id, one log line and its place in the counters."""
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get(REQUEST_ID_HEADER, "")
-        _request_id.set(given if _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex)
+        given = acceptable_request_id(request.headers.get(REQUEST_ID_HEADER))
+        _request_id.set(given or uuid.uuid4().hex)
         g.started_s = time.perf_counter()
 
     @app.after_request

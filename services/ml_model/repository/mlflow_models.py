@@ -7,13 +7,17 @@ mix requests that run at the same time.
 import json
 import logging
 import tempfile
+import traceback
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import mlflow.sklearn
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import (
     Dataset,
@@ -34,9 +38,10 @@ from mlflow.environment_variables import (
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
 from requests import RequestException
+from sklearn.pipeline import Pipeline
 
 from ml_model.domain import Registered, TrainingResult, reason
-from ml_model.errors import ModelStoreUnavailable
+from ml_model.errors import JobGivenUp, ModelStoreUnavailable
 from ml_model.repository.model_store import FINGERPRINT_TAG
 from modelkit.storage import log_model_options
 
@@ -51,6 +56,7 @@ EXPERIMENT = "training"
 EXAMPLE_ROWS = 5
 FAILURE_TAG = "cellar.failure_reason"
 LONGEST_PARAM = 6000
+TRACEBACK_FILE = "traceback.txt"
 REQUEST_TIMEOUT_S = 30
 
 
@@ -71,7 +77,7 @@ def register(base_url: str, result: TrainingResult) -> Registered:
             _fail_abandoned(client, experiment_id, run_id, result.fingerprint)
             return _log_and_register(client, experiment_id, run_id, result)
         except BaseException as error:
-            _fail(client, run_id, reason(error))
+            _end_badly(client, run_id, reason(error))
             raise
     except (MlflowException, RequestException) as error:
         raise ModelStoreUnavailable(
@@ -124,14 +130,17 @@ def _fail_abandoned(
         run_view_type=ViewType.ACTIVE_ONLY,
     ):
         if run.info.run_id != run_id:
-            _fail(client, run.info.run_id, "The training was interrupted before it ended.")
+            _end_badly(client, run.info.run_id, "The training was interrupted before it ended.")
 
 
 def _create_run(client: MlflowClient, experiment_id: str, result: TrainingResult) -> str:
-    name = f"train_{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
     tags = {**_version_tags(result), "model_type": result.deployment.model_name}
-    run = client.create_run(experiment_id, result.started_ms, tags, name)
+    run = client.create_run(experiment_id, result.started_ms, tags, _run_name())
     return str(run.info.run_id)
+
+
+def _run_name() -> str:
+    return f"train_{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def _version_tags(result: TrainingResult) -> dict[str, str]:
@@ -166,7 +175,16 @@ def _log_and_register(
         params=[Param(key, str(value)[:LONGEST_PARAM]) for key, value in parameters.items()],
     )
     client.log_inputs(run_id, [_dataset_input(result)])
-    model_id = _log_model(client, experiment_id, run_id, result)
+    model_id = _log_model(client, experiment_id, run_id, result.pipeline, features)
+    registered = _register(client, run_id, model_id, name, _version_tags(result))
+    client.set_terminated(run_id, "FINISHED")
+    return registered
+
+
+def _register(
+    client: MlflowClient, run_id: str, model_id: str, name: str, tags: Mapping[str, str]
+) -> Registered:
+    """Make a logged model the next version of a registered one, which is made when new."""
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -176,12 +194,11 @@ def _log_and_register(
         name,
         source=f"models:/{model_id}",
         run_id=run_id,
-        tags=_version_tags(result),
+        tags=dict(tags),
         model_id=model_id,
         # With a database behind MLflow a version is there once the call returns.
         await_creation_for=0,
     )
-    client.set_terminated(run_id, "FINISHED")
     return Registered(name, int(version.version), run_id, f"models:/{name}/{version.version}")
 
 
@@ -200,14 +217,18 @@ def _dataset_input(result: TrainingResult) -> DatasetInput:
 
 
 def _log_model(
-    client: MlflowClient, experiment_id: str, run_id: str, result: TrainingResult
+    client: MlflowClient,
+    experiment_id: str,
+    run_id: str,
+    pipeline: Pipeline,
+    features: pd.DataFrame,
 ) -> str:
     """Upload the pipeline as a logged model of the run and return its id.
 
     The steps of `mlflow.sklearn.log_model`, which itself works on the active run of the process
     and loads the model twice more to predict the example.
     """
-    example = result.features.head(EXAMPLE_ROWS)
+    example = features.head(EXAMPLE_ROWS)
     logged = client.create_logged_model(experiment_id, "model", source_run_id=run_id)
     model_id = str(logged.model_id)
     description = Model(
@@ -219,10 +240,10 @@ def _log_model(
     with tempfile.TemporaryDirectory(prefix="cellar-model-") as folder:
         path = Path(folder) / "model"
         mlflow.sklearn.save_model(
-            result.pipeline,
+            pipeline,
             str(path),
             mlflow_model=description,
-            signature=infer_signature(example, result.pipeline.predict(example)),
+            signature=infer_signature(example, pipeline.predict(example)),
             input_example=example,
             **log_model_options(),
         )
@@ -232,9 +253,82 @@ def _log_model(
     return model_id
 
 
-def _fail(client: Any, run_id: str, why: str) -> None:
+class TrainingRun:
+    """An open run that MLflow logs fits to by itself; see `training_run`."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, run_id: str, name: str) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self.id = run_id
+        self.name = name
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log measurements beside MLflow's own."""
+        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        logged = [Metric(key, value, now_ms, 0) for key, value in metrics.items()]
+        self._client.log_batch(self.id, metrics=logged)
+
+    def log_model(self, pipeline: Pipeline, features: pd.DataFrame) -> str:
+        """Upload the pipeline with signature and input example; return the logged model's id."""
+        return _log_model(self._client, self._experiment_id, self.id, pipeline, features)
+
+    def register(self, model_id: str, name: str, tags: Mapping[str, str]) -> Registered:
+        """Make a logged model the next version of the registered model `name`."""
+        return _register(self._client, self.id, model_id, name, tags)
+
+
+@contextmanager
+def training_run(base_url: str, tags: Mapping[str, str]) -> Iterator[TrainingRun]:
+    """Open a run `train_<UTC time>` with autologging; it ends with the block.
+
+    For processes that do nothing else meanwhile: autologging works on the one active run of the
+    process. An error in the block ends the run as FAILED, with the traceback as an artifact.
+
+    Raises
+    ------
+    ModelStoreUnavailable
+        MLflow does not answer or refuses.
+    """
+    client = _client(base_url)
+    try:
+        mlflow.set_tracking_uri(base_url)
+        _autolog()
+        experiment_id, name = _experiment_id(client), _run_name()
+        run_id = str(client.create_run(experiment_id, tags=dict(tags), run_name=name).info.run_id)
+        try:
+            with mlflow.start_run(run_id=run_id):
+                yield TrainingRun(client, experiment_id, run_id, name)
+        except JobGivenUp:
+            _end_badly(client, run_id, "The job was cancelled.", "KILLED")
+            raise
+        except BaseException as error:
+            _keep_traceback(client, run_id, error)
+            _end_badly(client, run_id, reason(error))
+            raise
+    except (MlflowException, RequestException) as error:
+        raise ModelStoreUnavailable(
+            "The MLflow server did not take the training; try again in a moment."
+        ) from error
+
+
+@cache
+def _autolog() -> None:
+    # We log and register the pipeline ourselves: autologging would pickle it.
+    mlflow.sklearn.autolog(
+        log_models=False, log_datasets=False, log_post_training_metrics=False, silent=True
+    )
+
+
+def _keep_traceback(client: MlflowClient, run_id: str, error: BaseException) -> None:
+    try:
+        client.log_text(run_id, "".join(traceback.format_exception(error)), TRACEBACK_FILE)
+    except (MlflowException, RequestException) as lost:
+        log.warning("Run %s: its traceback could not be stored: %s", run_id, reason(lost))
+
+
+def _end_badly(client: Any, run_id: str, why: str, status: str = "FAILED") -> None:
     try:
         client.log_batch(run_id, tags=[RunTag(FAILURE_TAG, why[:LONGEST_PARAM])])
-        client.set_terminated(run_id, "FAILED")
+        client.set_terminated(run_id, status)
     except (MlflowException, RequestException) as error:
-        log.warning("Run %s could not be marked FAILED: %s", run_id, reason(error))
+        log.warning("Run %s could not be marked %s: %s", run_id, status, reason(error))

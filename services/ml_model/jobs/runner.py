@@ -1,0 +1,112 @@
+"""What the program does with one job of the queue: begin it, watch over its child, end it."""
+
+import asyncio
+import logging
+
+from ml_model.background_job import Job
+from ml_model.jobs.children import Child, ChildEnded, Children
+from ml_model.jobs.scope import Scopes
+from ml_model.service.job_runs import JobRuns
+from ml_model.service.leftovers import Leftovers
+from mlflowrest.runs import Status
+from servicekit.telemetry import set_request_id
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+"""How often it is looked whether somebody wants a job to end."""
+
+
+class JobInterrupted(RuntimeError):
+    """The job has to begin again."""
+
+
+class JobRunner:
+    """Runs jobs in children.
+
+    `leftovers.remove` takes away what an unfinished attempt has left in MLflow.
+    """
+
+    def __init__(
+        self,
+        scopes: Scopes,
+        runs: JobRuns,
+        children: Children,
+        leftovers: Leftovers,
+    ) -> None:
+        self._scopes = scopes
+        self._runs = runs
+        self._children = children
+        self._leftovers = leftovers
+
+    async def run(self, job_id: int) -> None:
+        """Run a job to its end.
+
+        Raises
+        ------
+        JobInterrupted
+            Its process ended under it: it waits for the next attempt.
+        asyncio.CancelledError
+            The program is told to stop: it waits for the next start.
+        """
+        begun = await self._scopes.call(self._runs.begin, job_id)
+        if begun is None:
+            return
+        job = begun.job
+        set_request_id(job.request_id)
+        log.info("Job %d (%s) begins, attempt %d", job.id, job.kind, job.attempts)
+        if begun.again:
+            await self._tidy(job, "FAILED")
+        child = await self._children.take()
+        try:
+            outcome = await self._watched(child, job)
+        except asyncio.CancelledError:
+            # What it leaves in MLflow is removed at its next start: MLflow may be stopping as well.
+            await child.kill()
+            await self._scopes.call(self._runs.stopped, job)
+            raise
+        except ChildEnded as error:
+            await self._tidy(job, "FAILED")
+            await self._scopes.call(self._runs.interrupted, job, str(error))
+            raise JobInterrupted(str(error)) from error
+        if outcome == "cancelled":
+            await child.kill()
+            await self._tidy(job, "KILLED")
+            await self._scopes.call(self._runs.cancelled, job)
+            log.info("Job %d is cancelled", job.id)
+            return
+        self._children.give_back(child)
+        if outcome == "given up":
+            log.warning("Job %d is worked on by somebody else", job.id)
+            return
+        if outcome == "interrupted":
+            await self._tidy(job, "FAILED")
+            why = "PostgreSQL was away when it was worked on"
+            await self._scopes.call(self._runs.interrupted, job, why)
+            raise JobInterrupted(why)
+        log.info("Job %d ended", job.id)
+
+    async def _watched(self, child: Child, job: Job) -> str:
+        """Return how the child's work went; `cancelled` once somebody asks for that."""
+        work = asyncio.create_task(child.work_on(job))
+        try:
+            while True:
+                done, _ = await asyncio.wait({work}, timeout=LOOK_S)
+                wanted_to_end = await self._scopes.call(self._runs.cancel_requested, job.id)
+                if done:
+                    outcome = work.result()
+                    return "cancelled" if outcome == "given up" and wanted_to_end else outcome
+                if wanted_to_end:
+                    return "cancelled"
+        finally:
+            work.cancel()
+
+    async def _tidy(self, job: Job, status: Status) -> None:
+        """Remove what is half done, unless the job has ended after all; MLflow may be away."""
+        if await self._scopes.call(self._runs.is_finished, job.id):
+            return
+        try:
+            keep = status == "FAILED"
+            await self._scopes.call(self._leftovers.remove, job.id, status, keep_recorded=keep)
+        except Exception:
+            log.warning("What job %d left in MLflow stays for now", job.id, exc_info=True)

@@ -1,0 +1,93 @@
+"""The composition root of a child process: everything that work on jobs needs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_model.background_job import Job
+from ml_model.repository.drift_samples import DriftSamples
+from ml_model.repository.jobs import SqlJobs
+from ml_model.repository.ledger import SqlLedger
+from ml_model.repository.model_uris import ModelUris
+from ml_model.repository.serving_models import SqlServingModels
+from ml_model.repository.serving_statistics import SqlServingStatistics
+from ml_model.repository.sets import SqlSets
+from ml_model.repository.trained_versions import SqlTrainedVersions
+from ml_model.repository.training_rows import SqlTrainingRows
+from ml_model.repository.training_traces import TrainingTraces
+from ml_model.repository.versions import SqlVersions
+from ml_model.service.dataset_loading import DatasetLoading
+from ml_model.service.job_runs import JobRuns
+from ml_model.service.leftovers import Leftovers
+from ml_model.service.retrain_job import RetrainJob
+from ml_model.service.serving_models import ServingModels
+from ml_model.service.slots import SlotService
+from ml_model.service.train_job import TrainJob
+from ml_model.service.version_training import VersionTraining
+from ml_model.settings import Settings
+from mlflowrest.client import Mlflow
+from servicekit.clients import ServiceClient
+from servicekit.database import Database
+
+
+class _Nobody:
+    """No prediction is answered in this process: nothing here follows what serves."""
+
+    def refresh(self) -> None:
+        """Do nothing."""
+
+
+class Workshop:
+    """Works on jobs of every kind."""
+
+    def __init__(self, settings: Settings, database: Database, runs: JobRuns) -> None:
+        session = database.session
+        mlflow = Mlflow(settings.mlflow_url)
+        sets, ledger = SqlSets(session), SqlLedger(session)
+        versions = SqlTrainedVersions(session)
+        simulator = ServiceClient(
+            "simulator",
+            settings.simulator_url,
+            connect_timeout_s=settings.connect_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+        )
+        loading = DatasetLoading(database, sets, simulator)
+        serving = ServingModels(
+            database,
+            SqlServingModels(session),
+            sets,
+            ModelUris(mlflow),
+            capacity=settings.cached_models,
+            allow_pickled=False,
+        )
+        training = VersionTraining(
+            database, runs, versions, DriftSamples(mlflow), serving, settings.mlflow_url
+        )
+        slots = SlotService(
+            database,
+            ledger,
+            SqlVersions(session),
+            SqlServingStatistics(session),
+            serving,
+            _Nobody(),
+        )
+        self.leftovers = Leftovers(
+            database, SqlJobs(session), ledger, versions, TrainingTraces(mlflow)
+        )
+        self._workers: Mapping[str, TrainJob | RetrainJob] = {
+            "train": TrainJob(database, runs, sets, loading, training),
+            "retrain": RetrainJob(
+                database,
+                runs,
+                sets,
+                ledger,
+                SqlTrainingRows(session),
+                loading,
+                training,
+                serving,
+                slots,
+            ),
+        }
+
+    def work_on(self, job: Job, request: Mapping[str, Any]) -> None:
+        """Work on a job to its end; see `TrainJob` and `RetrainJob` for what is raised."""
+        self._workers[job.kind].work_on(job, request)

@@ -1,0 +1,92 @@
+"""The job `train`: a version from rows in the request or from a stored training set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ml_model.background_job import Job
+from ml_model.errors import TrainingFailed
+from ml_model.repository.sets import SqlSets
+from ml_model.service.dataset_loading import DatasetLoading
+from ml_model.service.job_runs import JobRuns
+from ml_model.service.version_training import LabelledRows, Plan, Source, VersionTraining, labelled
+from modelkit.holding_back import held_back_rows
+from schema.sets import SetChanged
+from servicekit.database import Database
+
+TARGET = "target"
+DEPLOY_HINT = 'Nothing is deployed by this: POST /update-model {{"model_uri": "{uri}"}} does.'
+
+
+class TrainJob:
+    """Trains as `POST /train` asked, holding rows back for the drift sample."""
+
+    def __init__(
+        self,
+        database: Database,
+        runs: JobRuns,
+        sets: SqlSets,
+        loading: DatasetLoading,
+        training: VersionTraining,
+    ) -> None:
+        self._database = database
+        self._runs = runs
+        self._sets = sets
+        self._loading = loading
+        self._training = training
+
+    def work_on(self, job: Job, request: Mapping[str, Any]) -> None:
+        """Train, and end the job with what came of it.
+
+        Raises
+        ------
+        TrainingFailed
+            The estimator refuses, or the rows are too few to hold one back.
+        JobGivenUp, SetChanged, DatasetNotFound, ModelStoreUnavailable, MlflowUnavailable
+        """
+        self._runs.report(job, 0.05, "reads the rows")
+        rows, source = self._given(request) if "data" in request else self._stored(request)
+        if len({str(label) for label in rows.labels}) < 2:
+            raise TrainingFailed("All rows have one class; at least two are needed.")
+        held_back = held_back_rows(rows.labels)
+        if not held_back.any():
+            raise TrainingFailed(
+                "The rows are too few to hold one back: a class needs two rows at least."
+            )
+        plan = Plan(
+            model_name=request["model_name"],
+            hyperparameters=request["hyperparameters"],
+            registered_name=request["registered_model_name"],
+            rows=rows.chosen(~held_back),
+            held_back=rows.chosen(held_back),
+            source=source,
+        )
+        version, facts = self._training.train(job, plan)
+        hint = DEPLOY_HINT.format(uri=facts["model_uri"])
+        self._runs.succeed(job, hint, {**facts, "model_version_id": version.id})
+
+    def _given(self, request: Mapping[str, Any]) -> tuple[LabelledRows, Source]:
+        columns, labels = request["columns"], request[TARGET]
+        features = pd.DataFrame(request["data"], columns=columns, dtype="float64")
+        target_name = TARGET if TARGET not in columns else f"{TARGET}_of_request"
+        classes = tuple(sorted(set(labels)))
+        return LabelledRows(features, labels), Source(target_name, classes)
+
+    def _stored(self, request: Mapping[str, Any]) -> tuple[LabelledRows, Source]:
+        name, version = request["dataset_name"], request.get("dataset_version")
+        load = self._loading.ensure("training", name, version)
+        with self._database.transaction():
+            rows = self._sets.read_rows(load)
+        if rows is None:
+            raise SetChanged()
+        dataset = load.dataset
+        source = Source(
+            target_name=dataset.target.name,
+            classes=dataset.classes,
+            class_names=dataset.class_names,
+            dataset_id=dataset.id,
+            dataset_name=dataset.name,
+            dataset_version=dataset.version,
+        )
+        return labelled(rows, dataset.target.name), source

@@ -1,0 +1,126 @@
+"""What `POST /train` asks for: checked, handed in as a job, waited for."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_model.background_job import Job
+from ml_model.service.dataset_loading import DatasetLoading
+from ml_model.service.jobs import JobService
+from modelkit.input_rows import InputColumn, InputRows, InvalidRows
+from modelkit.validation import check_hyperparameters
+from servicekit.errors import Detail
+
+MOST_DETAILS = 20
+MOST_CLASSES = 1_000
+
+
+class TrainRequests:
+    """Hands trainings in. Of the threads of a process only some may wait: the others predict."""
+
+    def __init__(
+        self, jobs: JobService, loading: DatasetLoading, *, wait_s: float, most_waiting: int
+    ) -> None:
+        self._jobs = jobs
+        self._loading = loading
+        self._wait_s = wait_s
+        self._places = threading.BoundedSemaphore(most_waiting)
+
+    def train_on_rows(
+        self,
+        rows: Sequence[Any],
+        target: Sequence[Any],
+        columns: Sequence[str] | None,
+        model: Mapping[str, Any],
+    ) -> Job:
+        """Train on rows of numbers (None is missing) and their classes; see `train_on_dataset`.
+
+        Raises
+        ------
+        InvalidRows
+            Rows of different lengths, a value that is no number, or labels that are missing, too
+            few, of several types or no classes.
+        ModelNotFound, HyperparametersRefused
+        """
+        check_hyperparameters(model["model_name"], model["hyperparameters"])
+        names = _column_names(rows, columns)
+        problems = InputRows([InputColumn(name, "double", required=False) for name in names])
+        problems.from_lists(rows)
+        labels = _labels(target, len(rows))
+        request = {**model, "columns": names, "data": list(rows), "target": labels}
+        return self._run(request, None)
+
+    def train_on_dataset(
+        self, dataset_name: str, dataset_version: int | None, model: Mapping[str, Any]
+    ) -> Job:
+        """Train on a stored training set, which is loaded first if it is not.
+
+        Returns the job when it has finished; as it is after the waiting time, or at once where too
+        many wait already.
+
+        Raises
+        ------
+        DatasetNotFound, ModelNotFound, HyperparametersRefused
+        """
+        check_hyperparameters(model["model_name"], model["hyperparameters"])
+        load = self._loading.ensure("training", dataset_name, dataset_version)
+        request = {
+            **model,
+            "dataset_name": dataset_name,
+            "dataset_version": load.dataset.version,
+        }
+        return self._run(request, dataset_name)
+
+    def _run(self, request: Mapping[str, Any], dataset_name: str | None) -> Job:
+        job = self._jobs.submit("train", request, dataset_name)
+        if not self._places.acquire(blocking=False):
+            return job
+        try:
+            return self._jobs.wait(job.id, self._wait_s)
+        finally:
+            self._places.release()
+
+
+def _column_names(rows: Sequence[Any], columns: Sequence[str] | None) -> list[str]:
+    """Return the given names, or x0, x1 ... as scikit-learn has them."""
+    if columns is None:
+        first = rows[0] if rows else None
+        if not isinstance(first, list) or not first:
+            raise _refused("data.0", "must be a list of numbers")
+        return [f"x{number}" for number in range(len(first))]
+    repeated = {name for name in columns if list(columns).count(name) > 1}
+    if repeated:
+        raise _refused("columns", f"{sorted(repeated)[0]!r} is given more than once")
+    return list(columns)
+
+
+def _labels(target: Sequence[Any], row_count: int) -> list[Any]:
+    """Return the labels, whole floats as whole numbers."""
+    if len(target) != row_count:
+        raise _refused("target", f"has {len(target)} labels for {row_count} rows")
+    labels = [int(x) if isinstance(x, float) and x.is_integer() else x for x in target]
+    problems = [
+        Detail(f"target.{row}", problem)
+        for row, label in enumerate(labels)
+        if (problem := _label_problem(label, labels[0]))
+    ]
+    if problems:
+        named = "; ".join(f"{item.path} {item.problem}" for item in problems[:3])
+        raise InvalidRows(named, details=problems[:MOST_DETAILS])
+    if len(set(labels)) > MOST_CLASSES:
+        raise _refused("target", f"has more than {MOST_CLASSES} classes")
+    return labels
+
+
+def _label_problem(label: Any, first: Any) -> str | None:
+    if label is None:
+        return "is missing"
+    if not isinstance(label, str | int):
+        return f"must be a class (a whole number, text or true/false), not {label!r}"
+    if type(label) is not type(first):
+        return f"is {label!r}, while the first label is {first!r}: all must be of one type"
+    return None
+
+
+def _refused(path: str, problem: str) -> InvalidRows:
+    return InvalidRows(f"{path} {problem}", details=[Detail(path, problem)])

@@ -1,0 +1,232 @@
+"""Train a version inside a job: fitted in an MLflow run, measured, registered, made servable."""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from sklearn.pipeline import Pipeline
+
+from ml_model.background_job import Job
+from ml_model.domain import Deployment, ModelVersion, canonical, reason
+from ml_model.errors import TrainingFailed
+from ml_model.fitting import features_of, fit
+from ml_model.repository import mlflow_models
+from ml_model.repository.drift_samples import TAG as SAMPLE_TAG
+from ml_model.repository.drift_samples import DriftSamples, new_sample_id
+from ml_model.repository.mlflow_models import TrainingRun
+from ml_model.repository.trained_versions import SqlTrainedVersions
+from ml_model.repository.training_traces import JOB_TAG
+from ml_model.service.job_runs import JobRuns
+from ml_model.service.serving_models import ServingModels
+from servicekit.database import Database
+
+DRIFT_SAMPLE = "drift sample"
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Rows with their labels: `features` (n, k) float64, NaN where missing, and n labels."""
+
+    features: pd.DataFrame
+    labels: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def chosen(self, mask: Any) -> "LabelledRows":
+        """Return the rows where `mask` (n,) bool is True."""
+        labels = [label for label, wanted in zip(self.labels, mask, strict=True) if wanted]
+        return LabelledRows(self.features[mask].reset_index(drop=True), labels)
+
+    def followed_by(self, others: "LabelledRows") -> "LabelledRows":
+        """Return these rows and then the others, which have the same columns."""
+        features = pd.concat([self.features, others.features], ignore_index=True)
+        return LabelledRows(features, [*self.labels, *others.labels])
+
+
+@dataclass(frozen=True)
+class Source:
+    """What rows belong to: a dataset version, or nothing that has a name."""
+
+    target_name: str
+    classes: tuple[Any, ...]
+    class_names: tuple[str, ...] | None = None
+    dataset_id: int | None = None
+    dataset_name: str | None = None
+    dataset_version: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train: a model on `rows`, measured on `held_back`, which is also the drift sample."""
+
+    model_name: str
+    hyperparameters: Mapping[str, Any]
+    registered_name: str
+    rows: LabelledRows
+    held_back: LabelledRows
+    source: Source
+
+
+class VersionTraining:
+    """Gives versions that are registered, recorded and ready to be served."""
+
+    def __init__(
+        self,
+        database: Database,
+        runs: JobRuns,
+        versions: SqlTrainedVersions,
+        samples: DriftSamples,
+        serving: ServingModels,
+        mlflow_url: str,
+    ) -> None:
+        self._database = database
+        self._runs = runs
+        self._versions = versions
+        self._samples = samples
+        self._serving = serving
+        self._mlflow_url = mlflow_url
+
+    def train(self, job: Job, plan: Plan) -> tuple[ModelVersion, Mapping[str, Any]]:
+        """Return the version and what is to be said of it.
+
+        A job whose earlier attempt came as far as a recorded version goes on with that one.
+
+        Raises
+        ------
+        TrainingFailed
+            The estimator refuses; the run is FAILED and holds the traceback.
+        JobGivenUp
+            The job was cancelled or is worked on by somebody else.
+        ModelStoreUnavailable, MlflowUnavailable
+        """
+        kept = job.result or {}
+        if "model_version_id" in kept:
+            with self._database.transaction():
+                version = self._versions.get(kept["model_version_id"])
+                uri = self._versions.model_uri(version.id)
+            self._serving.prepare(uri)
+            return version, kept
+        self._runs.report(job, 0.1, "fits the model")
+        with mlflow_models.training_run(self._mlflow_url, self._tags(job, plan)) as run:
+            self._runs.keep_result(job, {"run_id": run.id, "run_name": run.name})
+            pipeline, metrics = _fitted(plan)
+            run.log_metrics(metrics)
+            return self._registered(job, plan, run, pipeline, metrics)
+
+    def _registered(
+        self,
+        job: Job,
+        plan: Plan,
+        run: TrainingRun,
+        pipeline: Pipeline,
+        metrics: Mapping[str, float],
+    ) -> tuple[ModelVersion, Mapping[str, Any]]:
+        sample_id = new_sample_id()
+        self._runs.report(job, 0.6, "stores model and drift sample")
+        self._runs.keep_result(job, {"drift_sample_id": sample_id})
+        model_id = run.log_model(pipeline, plan.rows.features)
+        held_back = plan.held_back
+        self._samples.put(sample_id, held_back.features, plan.source.target_name, held_back.labels)
+        self._runs.report(job, 0.8, "registers the version and makes the form that serves")
+        tags = {**self._tags(job, plan), SAMPLE_TAG: sample_id}
+        registered = run.register(model_id, plan.registered_name, tags)
+        facts = {
+            "run_id": run.id,
+            "run_name": run.name,
+            "registered_model_name": registered.registered_name,
+            "model_version": str(registered.version),
+            "model_uri": registered.model_uri,
+            "drift_sample_id": sample_id,
+            "drift_sample_rows": len(held_back),
+            "trained_rows": len(plan.rows),
+            "metrics": dict(metrics),
+        }
+        with self._database.transaction():
+            version = self._versions.record(
+                registered,
+                model_name=plan.model_name,
+                hyperparameters=plan.hyperparameters,
+                dataset_id=plan.source.dataset_id,
+                content_hash=_content_hash(plan.rows),
+                drift_sample_id=sample_id,
+            )
+            self._make_servable(version, pipeline, plan)
+            self._runs.keep_result_within(job, {**facts, "model_version_id": version.id})
+        return version, facts
+
+    def _make_servable(self, version: ModelVersion, pipeline: Pipeline, plan: Plan) -> None:
+        classes, names = plan.source.classes, plan.source.class_names or ()
+        try:
+            self._serving.prepare_trained(
+                version,
+                pipeline,
+                [str(name) for name in plan.rows.features.columns],
+                plan.held_back.features.to_numpy(dtype="float64"),
+                DRIFT_SAMPLE,
+                {str(label): name for label, name in zip(classes, names, strict=False)},
+            )
+        except ValueError as error:
+            raise TrainingFailed(reason(error)) from error
+
+    def _tags(self, job: Job, plan: Plan) -> dict[str, str]:
+        source = plan.source
+        tags = {
+            JOB_TAG: str(job.id),
+            "model_type": plan.model_name,
+            "cellar.hyperparameters": canonical(plan.hyperparameters),
+        }
+        if source.dataset_name is not None:
+            tags["dataset_name"] = source.dataset_name
+            tags["dataset_version"] = str(source.dataset_version)
+        return tags
+
+
+def labelled(rows: pd.DataFrame, target_name: str) -> LabelledRows:
+    """Return a set's rows that have a label, in order."""
+    known = rows[rows[target_name].notna()]
+    features = features_of(known, target_name).reset_index(drop=True)
+    return LabelledRows(features, known[target_name].to_list())
+
+
+def _fitted(plan: Plan) -> tuple[Pipeline, dict[str, float]]:
+    frame = plan.rows.features.copy()
+    frame[plan.source.target_name] = pd.Series(plan.rows.labels, dtype=object)
+    deployment = Deployment(0, plan.model_name, plan.hyperparameters, None, None)
+    started_s = time.perf_counter()
+    pipeline = fit(deployment, frame, plan.source.target_name, plan.source.classes)
+    fit_s = time.perf_counter() - started_s
+    try:
+        own, held_back = _accuracy(pipeline, plan.rows), _measures(pipeline, plan.held_back)
+    except (ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
+        # E.g. more neighbours than rows: fitted, but of no use.
+        raise TrainingFailed(reason(error)) from error
+    return pipeline, {"training_accuracy": own, "fit_seconds": fit_s, **held_back}
+
+
+def _accuracy(pipeline: Pipeline, rows: LabelledRows) -> float:
+    return float(accuracy_score(np.asarray(rows.labels), pipeline.predict(rows.features)))
+
+
+def _measures(pipeline: Pipeline, rows: LabelledRows) -> dict[str, float]:
+    truth, found = np.asarray(rows.labels), pipeline.predict(rows.features)
+    precision, recall, f1_score, _ = precision_recall_fscore_support(
+        truth, found, average="weighted", zero_division=0.0
+    )
+    return {
+        "accuracy": float(accuracy_score(truth, found)),
+        "f1_score": float(f1_score),
+        "precision": float(precision),
+        "recall": float(recall),
+    }
+
+
+def _content_hash(rows: LabelledRows) -> str:
+    digest = hashlib.sha256(canonical([list(rows.features.columns), list(rows.labels)]).encode())
+    digest.update(np.ascontiguousarray(rows.features.to_numpy(dtype="float64")).tobytes())
+    return digest.hexdigest()

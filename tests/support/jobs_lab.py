@@ -1,0 +1,119 @@
+"""The program that runs jobs, beside an ML service in process and a simulator on a port."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from flask import Flask
+from werkzeug.serving import make_server
+
+import ml_model.app
+import ml_model.settings
+import simulator.app
+import simulator.settings
+from tests.support.databases import TestDatabase
+from tests.support.running_suite import ROOT, Program
+
+DEADLINE_S = 180.0
+
+
+@dataclass
+class JobsLab:
+    """Requests to the ML service, the program that does its work, and their database."""
+
+    database: TestDatabase
+    app: Flask
+    program: Program
+    mlflow_url: str
+    more_programs: list[Program] = field(default_factory=list)
+
+    def send(
+        self, method: str, path: str, body: Any = None, request_id: str | None = None
+    ) -> tuple[int, Any]:
+        """Send a request and return status and JSON."""
+        headers = {"X-Request-ID": request_id} if request_id else {}
+        answer = self.app.test_client().open(path, method=method, json=body, headers=headers)
+        return answer.status_code, answer.get_json()
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request that must succeed and return its JSON."""
+        status, answer = self.send(method, path, body)
+        assert status in (200, 201, 202), (status, answer, self.program.log()[-4000:])
+        return answer
+
+    def job(self, job_id: int) -> Any:
+        """Return a job."""
+        return self.ask("GET", f"/jobs/{job_id}")
+
+    def wait(self, job_id: int, until: Callable[[Any], bool] | None = None) -> Any:
+        """Return the job when `until` is true of it, by default when it has finished."""
+        reached = until or (lambda job: job["state"] not in ("queued", "running"))
+        return self.eventually(lambda: self.job(job_id), reached)
+
+    def eventually(self, look: Callable[[], Any], reached: Callable[[Any], bool]) -> Any:
+        """Return what `look` gives once it is as wanted; fail with the program's log."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            found = look()
+            if reached(found):
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"still {found}: {self.program.log()[-6000:]}")
+
+    def children(self) -> list[psutil.Process]:
+        """Return the processes that work for the program."""
+        assert self.program.process is not None
+        return psutil.Process(self.program.process.pid).children()
+
+    def kill_program(self) -> None:
+        """End the program alone, at once."""
+        assert self.program.process is not None
+        self.program.process.send_signal(signal.SIGKILL)
+        self.program.process.wait()
+
+
+@contextmanager
+def jobs_lab(
+    database: TestDatabase, mlflow_url: str, folder: Path, **over: Any
+) -> Iterator[JobsLab]:
+    """Start everything on a database; `over` are settings of the ML service."""
+    simulation = simulator.app.create_app(database.settings(simulator.settings.Settings))
+    server = make_server("127.0.0.1", 0, simulation, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    values = {
+        "mlflow_url": mlflow_url,
+        "simulator_url": f"http://127.0.0.1:{server.server_port}",
+        "connect_timeout_s": 20.0,
+        **over,
+    }
+    settings = database.settings(ml_model.settings.Settings, **values)
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("CELLAR_")}
+    environment = kept | {
+        "PYTHONPATH": str(ROOT / "services"),
+        "CELLAR_DATABASE_HOST": settings.database_host,
+        "CELLAR_DATABASE_PORT": str(settings.database_port),
+        "CELLAR_DATABASE_NAME": settings.database_name,
+        "CELLAR_DATABASE_PASSWORD": settings.database_password.get_secret_value(),
+        "CELLAR_LOG_LEVEL": "INFO",
+        **{f"CELLAR_{name.upper()}": str(value) for name, value in values.items()},
+    }
+    program = Program([sys.executable, "-m", "ml_model.jobs"], environment, folder / "jobs.log")
+    lab = JobsLab(database, ml_model.app.create_app(settings), program, mlflow_url)
+    program.start()
+    try:
+        yield lab
+    finally:
+        for one in (program, *lab.more_programs):
+            one.stop()
+        server.shutdown()
+        server.server_close()
+        thread.join()
