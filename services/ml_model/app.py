@@ -5,11 +5,15 @@ from flask import Flask
 from ml_model.controller.ml import MLResource, SetModelResource
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
+from ml_model.repository.model_uris import ModelUris
+from ml_model.repository.serving_models import SqlServingModels
 from ml_model.repository.sets import SqlSets
 from ml_model.service.deployment import DeploymentService
 from ml_model.service.scoring import ScoringService
+from ml_model.service.serving_models import ServingModels
 from ml_model.service.training import TrainingService
 from ml_model.settings import Settings
+from mlflowrest.client import Mlflow
 from schema.sets import LoadedSets
 from servicekit.api import Route
 from servicekit.app import create_service
@@ -27,10 +31,24 @@ def create_app(settings: Settings | None = None) -> Flask:
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.read_timeout_s,
     )
+    serving = ServingModels(
+        database,
+        SqlServingModels(database.session),
+        sets,
+        ModelUris(
+            Mlflow(
+                settings.mlflow_url,
+                connect_timeout_s=settings.connect_timeout_s,
+                read_timeout_s=settings.read_timeout_s,
+            )
+        ),
+        capacity=settings.cached_models,
+        allow_pickled=settings.allow_pickled_models,
+    )
     deployments = DeploymentService(database, ledger)
     services = {
         "deployments": deployments,
-        "training": TrainingService(database, ledger, sets, store),
+        "training": TrainingService(database, ledger, sets, store, serving),
         "scoring": ScoringService(database, ledger, sets, store),
     }
     return create_service(

@@ -4,6 +4,7 @@ skl2onnx walks the pipeline; the nodes of some estimators are our own (`modelkit
 For the process that prepares a version, never for one that serves.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,14 +44,17 @@ def to_onnx(pipeline: Any, columns: Sequence[InputColumn], *, double: bool) -> b
         A part of the pipeline has no converter, or its converter refuses.
     """
     try:
-        graph = convert_sklearn(
-            pipeline,
-            initial_types=_initial_types(columns, double),
-            options=_options(pipeline),
-        )
+        with warnings.catch_warnings():
+            # It reads attributes that scikit-learn is about to rename.
+            warnings.simplefilter("ignore")
+            graph = convert_sklearn(
+                pipeline,
+                initial_types=_initial_types(columns, double),
+                options=_options(pipeline),
+            )
     # skl2onnx has no exception of its own for all that it cannot do.
     except Exception as error:
-        raise NotConvertible(f"{type(error).__name__}: {error}") from error
+        raise NotConvertible(str(error) or type(error).__name__) from error
     if not hasattr(pipeline, "predict_proba"):
         # What is left are scores, which nobody asks for.
         del graph.graph.output[1:]

@@ -1,6 +1,6 @@
 """Makes serving forms: ONNX where it equals scikit-learn on held-out rows, else scikit-learn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,16 +61,14 @@ def make_serving_form(
             runtime, content, tuple(columns), task, classes, names, {**parity, "runtime": runtime}
         )
 
-    by_sklearn = form("sklearn", storage.dumps(pipeline))
-    expected = SklearnRunner(by_sklearn).predict(held_out_rows)
-    reasons = []
+    expected = SklearnRunner(pipeline, columns, task).predict(held_out_rows)
+    reasons: dict[str, str] = {}
     for precision in ("float64", "float32"):
         try:
-            found = _graph(form, pipeline, columns, precision, held_out_rows)
+            by_onnx, given = _graph(form, pipeline, columns, precision, held_out_rows)
         except _NoGraph as error:
-            reasons.append(f"{precision}: {error}")
+            reasons[precision] = str(error)
             continue
-        by_onnx, given = found
         mismatches, difference = _compare(expected, given, task)
         parity.update(
             label_mismatches=mismatches,
@@ -80,9 +78,9 @@ def make_serving_form(
         if mismatches == 0 and (difference is None or difference <= PROBABILITY_BOUND):
             parity["reason"] = None
             return form("onnx", by_onnx.content)
-        reasons.append(f"{precision}: ONNX predicts otherwise")
-    parity["reason"] = "; ".join(reasons)
-    return form("sklearn", by_sklearn.content)
+        reasons[precision] = "ONNX predicts otherwise"
+    parity["reason"] = _joined(reasons)
+    return form("sklearn", storage.dumps(pipeline))
 
 
 class _NoGraph(Exception):
@@ -112,6 +110,13 @@ def _compare(expected: Predicted, given: Predicted, task: str) -> tuple[int, flo
     if expected.probabilities is None or given.probabilities is None:
         return mismatches, None
     return mismatches, float(np.max(np.abs(expected.probabilities - given.probabilities)))
+
+
+def _joined(reasons: Mapping[str, str]) -> str:
+    """Return the reasons by precision in one text; a reason that both have is said once."""
+    if len(set(reasons.values())) == 1:
+        return next(iter(reasons.values()))
+    return "; ".join(f"{precision}: {text}" for precision, text in reasons.items())
 
 
 def _shortened(error: Exception) -> str:

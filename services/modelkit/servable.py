@@ -85,6 +85,7 @@ class ServableModel:
         self.task = form.task
         self.classes = form.classes
         self.class_names = form.class_names
+        self.name_of = dict(zip(form.classes, form.class_names, strict=True))
         self.parity = form.parity
         self._input_rows = InputRows(form.columns)
         self.numeric = self._input_rows.numeric
@@ -190,6 +191,6 @@ _DTYPES: Mapping[str, Any] = {
 
 def _sklearn_runner(form: ServingForm) -> Any:
     # scikit-learn is imported by the workers that serve such a model only.
-    from modelkit.sklearn_runner import SklearnRunner
+    from modelkit.sklearn_runner import runner_of
 
-    return SklearnRunner(form)
+    return runner_of(form)

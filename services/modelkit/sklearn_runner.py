@@ -1,5 +1,6 @@
-"""Predicts with the pipeline itself, for models that ONNX does not equal."""
+"""Predicts with the pipeline itself: the measure of ONNX, and what serves in its place."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,57 +8,75 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from modelkit import storage
+from modelkit.input_rows import InputColumn
 from modelkit.servable import Predicted, Rows, ServingForm
-
-
-class SklearnRunner:
-    """Predicts by scikit-learn."""
-
-    def __init__(self, form: ServingForm) -> None:
-        self._columns = form.columns
-        self._regression = form.task == "regression"
-        self._pipeline = storage.loads(form.content)
-        first = self._pipeline
-        while isinstance(first, Pipeline):
-            first = first.steps[0][1]
-        self._by_name = hasattr(first, "feature_names_in_")
-        if self._by_name and _takes_arrays(first) and _numeric(form):
-            # Without the names it takes a plain array, with which they could only be compared.
-            del first.feature_names_in_
-            self._by_name = False
-
-    def predict(self, rows: Rows) -> Predicted:
-        """Predict rows that `InputRows` checked."""
-        taken = self._frame(rows) if self._by_name else rows
-        labels = np.asarray(self._pipeline.predict(taken)).tolist()
-        if self._regression or not hasattr(self._pipeline, "predict_proba"):
-            return Predicted(labels, None)
-        return Predicted(labels, np.asarray(self._pipeline.predict_proba(taken), dtype=np.float64))
-
-    def _frame(self, rows: Rows) -> Any:
-        return frame_of(rows, self._columns)
-
-
-def frame_of(rows: Rows, columns: Any) -> Any:
-    """Return checked rows as a DataFrame with the columns' names and types."""
-    import pandas as pd
-
-    frame = pd.DataFrame(rows, columns=[column.name for column in columns])
-    for column in columns:
-        kind = _DTYPES[column.type]
-        if frame[column.name].isna().any() and kind != "object":
-            kind = "float64"
-        frame[column.name] = frame[column.name].astype(kind)
-    return frame
-
 
 _DTYPES = {"double": "float64", "integer": "int64", "boolean": "bool", "string": "object"}
 
 
-def _numeric(form: ServingForm) -> bool:
-    return all(column.type != "string" for column in form.columns)
+class SklearnRunner:
+    """Predicts by scikit-learn, with a DataFrame where the pipeline was fitted on one."""
+
+    def __init__(self, pipeline: Any, columns: Sequence[InputColumn], task: str) -> None:
+        self._pipeline = pipeline
+        self._columns = columns
+        self._text = any(column.type == "string" for column in columns)
+        self._framed = hasattr(first_step(pipeline), "feature_names_in_")
+        self._probabilities = task == "classification" and hasattr(pipeline, "predict_proba")
+
+    def predict(self, rows: Rows) -> Predicted:
+        """Predict rows that `InputRows` checked."""
+        taken = self._taken(rows)
+        labels = np.asarray(self._pipeline.predict(taken)).tolist()
+        if not self._probabilities:
+            return Predicted(labels, None)
+        return Predicted(labels, np.asarray(self._pipeline.predict_proba(taken), dtype=np.float64))
+
+    def _taken(self, rows: Rows) -> Any:
+        if self._framed:
+            return frame_of(rows, self._columns)
+        return np.array(rows, dtype=object) if self._text else rows
 
 
-def _takes_arrays(first: Any) -> bool:
-    """Tell whether the first step uses the columns' names for nothing but a comparison."""
-    return not isinstance(first, ColumnTransformer | FeatureUnion)
+def runner_of(form: ServingForm) -> SklearnRunner:
+    """Return what predicts with a stored form of the runtime sklearn.
+
+    Raises
+    ------
+    modelkit.storage.ModelNotTrusted
+        The pipeline holds types beyond our list.
+    """
+    pipeline = storage.loads(form.content)
+    first = first_step(pipeline)
+    numeric = all(column.type != "string" for column in form.columns)
+    if numeric and hasattr(first, "feature_names_in_") and not _selects(first):
+        # Names that are only compared cost a DataFrame per prediction. The pipeline is our copy.
+        del first.feature_names_in_
+    return SklearnRunner(pipeline, form.columns, form.task)
+
+
+def first_step(pipeline: Any) -> Any:
+    """Return the estimator that sees the raw columns."""
+    while isinstance(pipeline, Pipeline):
+        pipeline = pipeline.steps[0][1]
+    return pipeline
+
+
+def frame_of(rows: Rows, columns: Sequence[InputColumn]) -> Any:
+    """Return checked rows as a DataFrame of the columns' names and types."""
+    # Here alone: processes that serve ONNX only do without it.
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=[column.name for column in columns])
+    kinds = {
+        column.name: "float64"
+        if column.type in ("integer", "boolean") and frame[column.name].isna().any()
+        else _DTYPES[column.type]
+        for column in columns
+    }
+    return frame.astype(kinds)
+
+
+def _selects(first: Any) -> bool:
+    """Tell whether a first step looks columns up by their names."""
+    return isinstance(first, ColumnTransformer | FeatureUnion)

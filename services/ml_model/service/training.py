@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from contracts.vocabulary import SetName
 from ml_model.domain import (
@@ -18,11 +19,14 @@ from ml_model.domain import (
 )
 from ml_model.errors import ModelChanged, ModelGone, ScoringFailed, TrainingFailed
 from ml_model.fitting import features_of, fit, predict, training_fingerprint
+from ml_model.held_out import held_out_of
 from ml_model.ledger_entries import Configuration
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.sets import SqlSets
+from ml_model.service.held_out_rows import testing_rows
 from ml_model.service.lifecycle import get_deployment, get_trainable
+from ml_model.service.serving_models import ServingModels
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
 from servicekit.telemetry import request_id
@@ -30,17 +34,25 @@ from servicekit.telemetry import request_id
 ATTEMPTS = 2
 TRAINING: SetName = "training"
 
+Trained = tuple[ModelVersion, Pipeline, SetPredictions]
+
 
 class TrainingService:
     """Fits, registers, deploys and scores, or finds that all this is done already."""
 
     def __init__(
-        self, database: Database, ledger: SqlLedger, sets: SqlSets, store: MlflowModelStore
+        self,
+        database: Database,
+        ledger: SqlLedger,
+        sets: SqlSets,
+        store: MlflowModelStore,
+        serving: ServingModels,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._sets = sets
         self._store = store
+        self._serving = serving
 
     def train(self, dataset_name: str, dataset_version: int | None) -> Score:
         """Train the model that is set and score the training set with it.
@@ -78,9 +90,11 @@ class TrainingService:
         with self._database.transaction():
             self._ledger.lock(f"cellar.training.{fingerprint}")
             known = self._known(fingerprint, load, rows)
-            version, predictions = known or self._fit_and_register(
+            version, pipeline, predictions = known or self._fit_and_register(
                 deployment, load, rows, fingerprint
             )
+            # Before it is deployed: what stands in the slot can be served at once.
+            self._prepare(version, pipeline, load, rows)
             deployed = self._deploy(deployment, version)
             stored = self._sets.holds(load)
             if stored:
@@ -94,7 +108,7 @@ class TrainingService:
 
     def _known(
         self, fingerprint: str, load: SetLoad, rows: pd.DataFrame
-    ) -> tuple[ModelVersion, SetPredictions] | None:
+    ) -> Trained | None:
         """Return the version this training gave before, unless MLflow has lost it."""
         version = self._ledger.find_version(fingerprint)
         if version is None:
@@ -103,7 +117,8 @@ class TrainingService:
             pipeline = self._store.load(version)
         except ModelGone:
             return None
-        return version, predict(pipeline, rows, load.dataset.target.name, load.dataset.classes)
+        predictions = predict(pipeline, rows, load.dataset.target.name, load.dataset.classes)
+        return version, pipeline, predictions
 
     def _fit_and_register(
         self,
@@ -111,7 +126,7 @@ class TrainingService:
         load: SetLoad,
         rows: pd.DataFrame,
         fingerprint: str,
-    ) -> tuple[ModelVersion, SetPredictions]:
+    ) -> Trained:
         dataset, target = load.dataset, load.dataset.target.name
         started_ms = int(datetime.now(UTC).timestamp() * 1000)
         started_s = time.perf_counter()
@@ -146,7 +161,24 @@ class TrainingService:
             fingerprint=fingerprint,
         )
         self._store.keep(version, pipeline)
-        return version, predictions
+        return version, pipeline, predictions
+
+    def _prepare(
+        self, version: ModelVersion, pipeline: Pipeline, load: SetLoad, rows: pd.DataFrame
+    ) -> None:
+        """Store the form that serves, compared on the testing set if that is loaded."""
+        dataset = load.dataset
+        held_out = testing_rows(self._sets, dataset.name, dataset.version) or held_out_of(
+            "training set", dataset, rows
+        )
+        self._serving.prepare_trained(
+            version,
+            pipeline,
+            held_out.columns,
+            held_out.values,
+            held_out.source,
+            held_out.class_names,
+        )
 
     def _deploy(self, trained: Deployment, version: ModelVersion) -> bool:
         """Put the version into the slot; False where another model was set meanwhile."""
