@@ -159,10 +159,31 @@ class PredictionLogged(Conflict):
 class PredictionLogUnavailable(Unavailable):
     """The prediction log cannot be written."""
 
-    advice = "PostgreSQL is not reachable right now, so nothing was predicted; try again in a moment."
+    advice = (
+        "PostgreSQL is not reachable right now, so nothing was predicted; try again in a moment."
+    )
 
 
 class ModelNotInSlot(NotFound):
     """No such model serves."""
 
     advice = "GET /slots says what serves; POST /update-model puts a version into a slot."
+
+
+class NothingServes(Conflict):
+    """No model serves."""
+
+    advice = (
+        'Name a version ("registered_model_name"), or put a model into the slot first: POST /train '
+        'and POST /update-model, or POST /root/ml {"dataset": "training"}.'
+    )
+
+
+class VersionNotFound(NotFound):
+    """No such model version."""
+
+    advice = "GET /versions lists those that were trained or loaded here; MLflow does not know it."
+
+
+class InvalidTarget(Invalid):
+    """Invalid target."""

@@ -47,7 +47,7 @@ class Table:
 def read_rows(rows: Sequence[Row], source: str, columns: Sequence[str] | None = None) -> Table:
     """Return rows by column.
 
-    Lists are read in the order of `columns`, or get the names `column_0`, `column_1`, ... Records
+    Lists are read in the order of `columns`, or get the names `x0`, `x1`, ... Records
     must have exactly the keys `columns`, or else those of the first record; a missing value is
     null.
 
@@ -121,7 +121,7 @@ def _names(first: Row, columns: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(columns)
     if isinstance(first, Mapping):
         return tuple(first)
-    return tuple(f"column_{number}" for number in range(len(first)))
+    return tuple(f"x{number}" for number in range(len(first)))
 
 
 def _shape_problems(

@@ -113,7 +113,7 @@ def test_rows_against_rows(lab: DriftLab) -> None:
     found = lab.check(data=rows(60, 1), reference=rows(100, 2))
     assert found["verdict"] == "no_drift" and found["drift"] is False
     assert found["share_drifted"] == 0 and found["columns_checked"] == 3
-    assert [column["name"] for column in found["columns"]] == ["column_0", "column_1", "column_2"]
+    assert [column["name"] for column in found["columns"]] == ["x0", "x1", "x2"]
     assert found["reference"] == "rows of the request"
     assert (found["registered_model_name"], found["run_id"], found["notes"]) == (None, None, [])
     for column in found["columns"]:
@@ -281,7 +281,7 @@ def test_the_time_line_is_newest_first_and_goes_on(lab: DriftLab) -> None:
         "no_drift",
         "drift",
     ]
-    assert found["drift_checks"][2]["columns_drifted"] == ["column_0", "column_1"]
+    assert found["drift_checks"][2]["columns_drifted"] == ["x0", "x1"]
     assert found["drift_checks"][2]["run_id"]
     rest = lab.client.get(f"/drift-checks?limit=3&cursor={found['next_cursor']}").get_json()
     assert rest["count"] == 1 and rest["next_cursor"] is None

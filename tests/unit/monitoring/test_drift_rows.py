@@ -22,7 +22,7 @@ def test_lists_and_records_give_the_same_columns() -> None:
 
 
 def test_unnamed_columns_get_names() -> None:
-    assert read_rows([[1, 2]], "data").columns == ("column_0", "column_1")
+    assert read_rows([[1, 2]], "data").columns == ("x0", "x1")
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,16 @@ def test_unnamed_columns_get_names() -> None:
         ([], "data", "holds no row"),
         ([[]], "data", "has 0 columns; 1 to 1000 are possible"),
         ([[0] * (MOST_COLUMNS + 1)], "data", "has 1001 columns; 1 to 1000 are possible"),
-        ([[1, 2], [3]], "data.1", "has 1 values instead of 2 (column_0, column_1)"),
+        ([[1, 2], [3]], "data.1", "has 1 values instead of 2 (x0, x1)"),
         ([[1], {"x": 1}], "data.1", "lists and records are mixed"),
         ([{"x": 1}, [1]], "data.1", "lists and records are mixed"),
         ([[1], 5], "data.1", "is neither a list nor a record"),
         ([7], "data.0", "is neither a list nor a record"),
         ([{"x": 1}, {}], "data.1.x", "is missing; null is a missing value"),
         ([{"x": 1}, {"x": 1, "y": 2}], "data.1.y", "is no column (x)"),
-        ([[1], [None], ["a"]], "data.2.column_0", "is text; the column held a number before"),
-        ([[True], [0.5]], "data.1.column_0", "is a number; the column held true or false before"),
-        ([[1], [[2]]], "data.1.column_0", "is neither number, text, true nor false"),
+        ([[1], [None], ["a"]], "data.2.x0", "is text; the column held a number before"),
+        ([[True], [0.5]], "data.1.x0", "is a number; the column held true or false before"),
+        ([[1], [[2]]], "data.1.x0", "is neither number, text, true nor false"),
     ],
 )
 def test_rows_that_cannot_be_read_are_named(rows: Any, path: str, problem: str) -> None:
