@@ -1,6 +1,6 @@
 """The deployment ledger and the recorded model versions: rows of Postgres as values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 

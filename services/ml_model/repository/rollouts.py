@@ -167,7 +167,8 @@ class SqlRollouts:
 
     def now(self) -> datetime:
         """Return the time of the database, which dates everything that is measured."""
-        return self._session.execute(select(func.clock_timestamp())).scalar_one()
+        found: datetime = self._session.execute(select(func.clock_timestamp())).scalar_one()
+        return found
 
     def _one(self, condition: Any) -> Rollout | None:
         row = self._session.execute(select(*_ROLLOUT).where(condition)).one_or_none()
