@@ -3,6 +3,8 @@
 from flask import Flask
 
 from ml_model.controller.ml import MLResource, SetModelResource
+from ml_model.inference_routes import inference_routes
+from ml_model.prediction_routes import Predictions
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.model_uris import ModelUris
@@ -11,8 +13,11 @@ from ml_model.repository.sets import SqlSets
 from ml_model.service.deployment import DeploymentService
 from ml_model.service.scoring import ScoringService
 from ml_model.service.serving_models import ServingModels
+from ml_model.service.serving_state import ServingState
 from ml_model.service.training import TrainingService
 from ml_model.settings import Settings
+from ml_model.slot_routes import slot_routes
+from ml_model.training_routes import training_routes
 from mlflowrest.client import Mlflow
 from schema.sets import LoadedSets
 from servicekit.api import Route
@@ -51,7 +56,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         "training": TrainingService(database, ledger, sets, store, serving),
         "scoring": ScoringService(database, ledger, sets, store),
     }
-    return create_service(
+    state = ServingState(database, ledger, serving)
+    predictions = Predictions(settings, database, state)
+    app = create_service(
         "ml_model",
         settings,
         title="Cellar ML model",
@@ -60,9 +67,15 @@ def create_app(settings: Settings | None = None) -> Flask:
         routes=[
             Route(MLResource, "/root/ml", services),
             Route(SetModelResource, "/root/ml/set_model", {"deployments": deployments}),
+            *slot_routes(database, serving, state),
+            *predictions.routes(),
+            *training_routes(settings, database),
+            *inference_routes(settings, database, serving),
         ],
         checks={
             "migrations": LoadedSets(database.session).check_head,
             "mlflow": store.check,
         },
     )
+    predictions.attach(app)
+    return app

@@ -30,3 +30,7 @@ class Settings(ServiceSettings):
 
     retrain_threshold_rows: int = Field(default=10, ge=1, le=1_000_000)
     """New labelled rows of a dataset from which on a retraining starts by itself."""
+
+    predict_without_log: bool = False
+    """Whether predictions are answered, with `"logged": false`, while PostgreSQL is away; else
+    they are answered 503, and every answer is in the prediction log."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import psycopg2
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session
@@ -88,6 +89,25 @@ class Database:
             raise DatabaseUnavailable() from error
         finally:
             self.session.rollback()
+
+    def connect(self) -> PgConnection:
+        """Open a driver connection of its own, in autocommit mode, outside pool and sessions.
+
+        A statement that takes 30 s is given up: who waits for it is told then.
+        """
+        connection = psycopg2.connect(
+            host=self._settings.database_host,
+            port=self._settings.database_port,
+            dbname=self._settings.database_name,
+            user=self._settings.database_user,
+            password=self._settings.database_password.get_secret_value(),
+            connect_timeout=max(1, round(self._settings.connect_timeout_s)),
+            application_name="cellar-log",
+            options="-c timezone=UTC -c statement_timeout=30000",
+            keepalives_idle=30,
+        )
+        connection.autocommit = True
+        return connection
 
     def dispose(self, app: Flask) -> None:
         """Forget inherited connections; a forked worker calls this so as not to share sockets."""

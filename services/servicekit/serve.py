@@ -1,10 +1,13 @@
-"""Run a service under gunicorn: `python -m servicekit.serve simulator`.
+"""Run a service: `python -m servicekit.serve simulator`.
 
 The application is built once in the master and shared with the workers by fork, so that a heavy
-import is paid once in time and memory and a replaced worker answers at once.
+import is paid once in time and memory and a replaced worker answers at once. A service without
+hot routes runs under gunicorn; one with them under granian, whose workers have an event loop.
 """
 
 import argparse
+import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -21,13 +24,17 @@ from servicekit.settings import ServiceSettings, SettingsError
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
+MOST_CONNECTIONS = 1024
+"""Requests a worker with an event loop has in hand at most; more wait in the kernel."""
+
 
 class _Server(BaseApplication):  # type: ignore[misc]
     """Gunicorn with its options from our settings instead of a file."""
 
-    def __init__(self, service: str, settings: ServiceSettings) -> None:
+    def __init__(self, service: str, settings: ServiceSettings, app: Flask) -> None:
         self._service = service
         self._settings = settings
+        self._app = app
         super().__init__()
 
     def load_config(self) -> None:
@@ -53,12 +60,14 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        app: Flask = import_module(f"{self._service}.app").create_app(self._settings)
-        return app
+        return self._app
 
 
 def _forget_connections(_server: object, worker: Any) -> None:
-    app = worker.app.wsgi()
+    _start_worker(worker.app.wsgi())
+
+
+def _start_worker(app: Flask) -> None:
     database = app.extensions.get("cellar_database")
     if database is not None:
         database.dispose(app)
@@ -71,6 +80,42 @@ def _forget_counters(_server: object, worker: Any) -> None:
     from prometheus_client import multiprocess
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def _serve_with_event_loop(app: Flask, settings: ServiceSettings) -> None:
+    """Serve an application that has hot routes; returns when told to stop."""
+    # Only the service that has hot routes depends on it.
+    from granian.constants import HTTPModes, Interfaces
+    from granian.server import Server
+
+    from servicekit.async_gateway import Gateway
+
+    def load() -> Gateway:
+        _start_worker(app)
+        return Gateway(
+            app.wsgi_app,
+            app.extensions["cellar_hot_routes"],
+            threads=settings.threads,
+            max_body=settings.max_body_bytes,
+        )
+
+    # Workers share what the master imported; Python 3.14 no longer forks unless told to.
+    multiprocessing.set_start_method("fork", force=True)
+    # Its lines go where ours go, in our form; what it says of itself is of no interest.
+    logging.getLogger("_granian").setLevel(logging.WARNING)
+    Server(
+        app.name,
+        address=settings.bind_host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=settings.workers,
+        backpressure=MOST_CONNECTIONS,
+        log_enabled=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=30,
+    ).serve(target_loader=load, wrap_loader=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,7 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     master_pid = os.getpid()
     try:
         settings = import_module(f"{service}.settings").Settings.load()
-        _Server(service, settings).run()
+        app: Flask = import_module(f"{service}.app").create_app(settings)
+        if "cellar_hot_routes" in app.extensions:
+            _serve_with_event_loop(app, settings)
+        else:
+            _Server(service, settings, app).run()
     except SettingsError as error:
         raise SystemExit(f"{service}: {error}") from None
     finally:

@@ -25,6 +25,9 @@ import requests
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("simulator", "ml_model", "tracking", "monitoring")
+JOBS = "jobs"
+"""The program that runs the ML service's jobs; it listens nowhere."""
+ROLE_OF = {"mlflow": "tracking", JOBS: "ml_model"}
 URL_VARIABLES = {name: f"SUITE_{name.upper()}_URL" for name in (*SERVICES, "mlflow")}
 
 START_DEADLINE_S = 240.0
@@ -205,10 +208,10 @@ class OwnSuite(RunningSuite):
         try:
             postgres.create()
             suite._migrate()
-            for name in ("mlflow", *SERVICES):
+            for name in ("mlflow", *SERVICES, JOBS):
                 suite.programs[name] = suite._program(name, ports)
                 suite.programs[name].start()
-            for name in suite.programs:
+            for name in ("mlflow", *SERVICES):
                 suite.wait_ready(name)
         except BaseException:
             suite.close()
@@ -240,7 +243,7 @@ class OwnSuite(RunningSuite):
             self.postgres.start()
             return
         self.programs[name].start()
-        if wait:
+        if wait and name != JOBS:
             self.wait_ready(name)
 
     def stop(self, name: str) -> None:
@@ -291,14 +294,15 @@ class OwnSuite(RunningSuite):
                 "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables WHERE"
                 " schemaname = 'samples' OR (schemaname = 'public' AND tablename IN"
                 " ('set_loads', 'model_versions', 'deployments', 'scorings', 'predictions',"
-                " 'searches', 'monitoring_results'))"
+                " 'searches', 'monitoring_results', 'serving_models', 'prediction_log', 'labels',"
+                " 'training_rows', 'jobs', 'rollouts', 'rollout_decisions', 'drift_checks'))"
             )
         ]
         self.postgres.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
 
     def _environment(self, name: str) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("CELLAR_")}
-        role = f"cellar_{'tracking' if name == 'mlflow' else name}"
+        role = f"cellar_{ROLE_OF.get(name, name)}"
         return kept | {
             "PYTHONPATH": str(ROOT / "services"),
             "CELLAR_DATABASE_HOST": "127.0.0.1",
@@ -326,6 +330,9 @@ class OwnSuite(RunningSuite):
         if name == "mlflow":
             command = [sys.executable, "-m", "tracking.mlflow_server"]
             environment["CELLAR_PORT"] = str(ports["tracking"])
+        elif name == JOBS:
+            command = [sys.executable, "-m", "ml_model.jobs"]
+            environment["CELLAR_PORT"] = str(ports["ml_model"])
         else:
             command = [sys.executable, "-m", "servicekit.serve", name]
             environment["CELLAR_PORT"] = str(ports[name])

@@ -1,0 +1,391 @@
+"""Answer an online prediction: choose the slot, predict, commit to the log, then answer."""
+
+import asyncio
+import hashlib
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from queue import Full, Queue
+from typing import Any
+
+from ml_model.errors import (
+    ModelNotInSlot,
+    NoModelServing,
+    PredictionFailed,
+    PredictionLogged,
+    PredictionLogUnavailable,
+)
+from ml_model.prediction_metrics import PredictionMetrics
+from ml_model.prediction_rows import answered_lines, failed_lines
+from ml_model.repository.prediction_log import LoggedAnswer, SqlPredictionLog
+from ml_model.service.group_commit import GroupCommit
+from ml_model.service.serving_state import LoadedVersion, ServingSnapshot, ServingState
+from modelkit.input_rows import InvalidRows
+from modelkit.servable import Predicted, ServableModel
+from servicekit.database import Database
+from servicekit.errors import DomainError
+
+log = logging.getLogger(__name__)
+
+SHADOWS_WAITING = 1_000
+"""A shadow that cannot keep up is dropped, never waited for."""
+
+MOST_TEXT_BYTES = 200
+
+ReadRows = Callable[[ServableModel], Any]
+"""Reads the rows of a request against a model's columns; raises `InvalidRows`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answered prediction of n rows.
+
+    `labels` n classes (JSON values) or numbers; `names` n texts, None for regression;
+    `probabilities` n rows in the order of the version's classes, or None. `logged` is False only
+    where the service may go on without its log.
+    """
+
+    slot: str
+    version: LoadedVersion
+    labels: Sequence[Any]
+    names: Sequence[str] | None
+    probabilities: Sequence[Sequence[float]] | None
+    request_id: str
+    logged: bool = True
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    slot: str
+    version: LoadedVersion
+    inputs: Sequence[Sequence[Any]]
+    predicted: Predicted
+    probabilities: Sequence[Sequence[float]] | None
+    lines: str
+
+
+class PredictionService:
+    """Predicts with what serves. Every answer is in the log first."""
+
+    def __init__(
+        self,
+        database: Database,
+        state: ServingState,
+        commits: GroupCommit,
+        answered: SqlPredictionLog,
+        metrics: PredictionMetrics,
+        *,
+        write_now: Callable[[str], None],
+        may_go_unlogged: bool,
+    ) -> None:
+        self._database = database
+        self.state = state
+        self._commits = commits
+        self._answered = answered
+        self._metrics = metrics
+        self._write_now = write_now
+        self._may_go_unlogged = may_go_unlogged
+        self._shadows: Queue[tuple[LoadedVersion, str, Any]] = Queue(SHADOWS_WAITING)
+        self._shadow_thread: threading.Thread | None = None
+        self._shadow_lock = threading.Lock()
+
+    def predict(
+        self,
+        read: ReadRows,
+        request_id: str,
+        *,
+        routing_key: str | None = None,
+        only: LoadedVersion | None = None,
+        bulk: bool = False,
+    ) -> Answer:
+        """Predict in a thread of its own and answer once it is committed.
+
+        Parameters
+        ----------
+        routing_key : requests with the same key go to the same slot while the split stands.
+        only : predict with this version instead of choosing a slot.
+        bulk : many rows: write them at once instead of with those of others.
+
+        A request id that was answered before with the same rows gets the same answer again, and
+        the log keeps one; with other rows it gets an id of its own, which the answer names.
+
+        Raises
+        ------
+        NoModelServing
+            No slot holds a model.
+        InvalidRows
+            The rows are not what the model takes.
+        PredictionFailed
+            The model raised, and no other slot could answer; the failure is in the log.
+        PredictionLogUnavailable
+            The log cannot be written, and the service may not go on without.
+        """
+        began_s = time.perf_counter()
+        snapshot = self._snapshot()
+        slot, version = (
+            self.choose(snapshot, routing_key) if only is None else (_slot_of(snapshot, only), only)
+        )
+        try:
+            made = self._made(slot, version, read, request_id, began_s)
+        except PredictionFailed:
+            fallback = snapshot.current
+            if only is not None or slot != "next" or fallback is None:
+                self._metrics.failed(slot)
+                raise
+            # A canary never costs a request.
+            made = self._made("current", fallback, read, request_id, began_s)
+        try:
+            if bulk:
+                self._write_now(made.lines)
+            else:
+                self._commits.submit(made.lines).result()
+        except PredictionLogged:
+            return self._answer_again(made, snapshot, request_id, began_s)
+        except PredictionLogUnavailable:
+            if not self._may_go_unlogged:
+                raise
+            return self._finish(made, snapshot, request_id, began_s, logged=False)
+        return self._finish(made, snapshot, request_id, began_s)
+
+    async def predict_hot(
+        self,
+        rows: Sequence[Any],
+        request_id: str,
+        routing_key: str | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Answer | None:
+        """Predict a few rows of numbers on the event loop; None where `predict` must decide.
+
+        That is: this worker is behind the ledger, the version needs scikit-learn, the rows are
+        wrong, the model fails, or the log does not take the prediction.
+        """
+        began_s = time.perf_counter()
+        if self.state.is_behind():
+            return None
+        snapshot = self.state.snapshot
+        try:
+            slot, version = self.choose(snapshot, routing_key)
+            if not version.hot:
+                return None
+            made = self._predicted(
+                slot, version, version.model.rows_from_lists(rows), rows, request_id, began_s
+            )
+            await self._commits.submit_async(made.lines, loop)
+        except DomainError:
+            return None
+        except Exception:  # noqa: BLE001 - tried again where failures are logged
+            return None
+        return self._finish(made, snapshot, request_id, began_s)
+
+    def choose(
+        self, snapshot: ServingSnapshot, routing_key: str | None
+    ) -> tuple[str, LoadedVersion]:
+        """Return the slot that answers, and its version; raises `NoModelServing`."""
+        current, following = snapshot.current, snapshot.next
+        if current is None or following is None:
+            if current is not None:
+                return "current", current
+            if following is not None:
+                return "next", following
+            raise NoModelServing()
+        share = random.random() if routing_key is None else routing_position(routing_key)  # noqa: S311
+        return ("current", current) if share < snapshot.canary_probability else ("next", following)
+
+    def check(self) -> None:
+        """Raise `NoModelServing` unless a slot holds a model."""
+        self.choose(self.state.fresh(), None)
+
+    def serving_versions(self, name: str, version: str | None) -> list[LoadedVersion]:
+        """Return the versions of a registered model that the slots hold, `current` first.
+
+        Raises
+        ------
+        ModelNotInSlot
+            No slot holds it, or not that version.
+        """
+        snapshot = self.state.fresh()
+        found: dict[int, LoadedVersion] = {}
+        for held in (snapshot.current, snapshot.next):
+            if held is None or held.registered_name != name:
+                continue
+            if version in (None, str(held.version)):
+                found.setdefault(held.id, held)
+        if not found:
+            raise ModelNotInSlot()
+        return list(found.values())
+
+    def _snapshot(self) -> ServingSnapshot:
+        try:
+            return self.state.fresh()
+        except Exception as error:
+            if self._may_go_unlogged and self.state.snapshot.deployment_id:
+                return self.state.snapshot
+            if isinstance(error, DomainError):
+                raise
+            raise PredictionLogUnavailable() from error
+
+    def _made(
+        self, slot: str, version: LoadedVersion, read: ReadRows, request_id: str, began_s: float
+    ) -> _Prediction:
+        rows = read(version.model)
+        inputs = rows if isinstance(rows, list) else rows.tolist()
+        try:
+            return self._predicted(slot, version, rows, inputs, request_id, began_s)
+        except InvalidRows:
+            raise
+        except Exception as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            log.warning("Version %d in %s failed to predict: %s", version.id, slot, why)
+            lines = failed_lines(request_id, slot, version.id, inputs, why, _us_since(began_s))
+            self._commits.submit_unseen(lines)
+            raise PredictionFailed(
+                f"The model could not predict: {why[:MOST_TEXT_BYTES]}"
+            ) from error
+
+    def _predicted(
+        self,
+        slot: str,
+        version: LoadedVersion,
+        rows: Any,
+        inputs: Sequence[Sequence[Any]],
+        request_id: str,
+        began_s: float,
+    ) -> _Prediction:
+        predicted = version.model.predict(rows)
+        shares = None if predicted.probabilities is None else predicted.probabilities.tolist()
+        lines = answered_lines(
+            request_id,
+            slot,
+            version.id,
+            inputs,
+            predicted.labels,
+            shares,
+            _us_since(began_s),
+            is_class=version.model.task == "classification",
+        )
+        return _Prediction(slot, version, inputs, predicted, shares, lines)
+
+    def _finish(
+        self,
+        made: _Prediction,
+        snapshot: ServingSnapshot,
+        request_id: str,
+        began_s: float,
+        *,
+        logged: bool = True,
+    ) -> Answer:
+        if snapshot.shadow and made.slot == "current" and snapshot.next is not None and logged:
+            self._shadow(snapshot.next, request_id, made.inputs)
+        answer = Answer(
+            made.slot,
+            made.version,
+            made.predicted.labels,
+            names_of(made.version.model, made.predicted.labels),
+            made.probabilities,
+            request_id,
+            logged,
+        )
+        self._metrics.answered(made.slot, answer, time.perf_counter() - began_s)
+        return answer
+
+    def _answer_again(
+        self, made: _Prediction, snapshot: ServingSnapshot, request_id: str, began_s: float
+    ) -> Answer:
+        with self._database.transaction():
+            earlier = self._answered.find_answered(request_id)
+        # Compared as the log holds them: null where a value is missing.
+        if [list(row.inputs) for row in earlier] == [_logged(row) for row in made.inputs]:
+            return self._as_before(earlier, snapshot, request_id)
+        fresh_id = uuid.uuid4().hex
+        lines = made.lines.replace(f"{request_id}\t", f"{fresh_id}\t")
+        self._write_now(lines)
+        return self._finish(replace(made, lines=lines), snapshot, fresh_id, began_s)
+
+    def _as_before(
+        self, earlier: Sequence[LoggedAnswer], snapshot: ServingSnapshot, request_id: str
+    ) -> Answer:
+        version = self.state.version(earlier[0].model_version_id)
+        model = version.model
+        if model.task == "classification":
+            by_text = {str(label): label for label in model.classes}
+            labels = [by_text[row.predicted_class or ""] for row in earlier]
+        else:
+            labels = [row.predicted_value for row in earlier]
+        shares = [row.probabilities or () for row in earlier]
+        return Answer(
+            earlier[0].slot,
+            version,
+            labels,
+            names_of(model, labels),
+            shares if any(shares) else None,
+            request_id,
+        )
+
+    def _shadow(
+        self, version: LoadedVersion, request_id: str, inputs: Sequence[Sequence[Any]]
+    ) -> None:
+        """Let `next` predict the same rows later, unseen."""
+        if self._shadow_thread is None:
+            with self._shadow_lock:
+                if self._shadow_thread is None:
+                    self._shadow_thread = threading.Thread(
+                        target=self._run_shadows, name="shadow", daemon=True
+                    )
+                    self._shadow_thread.start()
+        try:
+            self._shadows.put_nowait((version, request_id, inputs))
+        except Full:
+            self._metrics.shadow_dropped()
+
+    def _run_shadows(self) -> None:
+        while True:
+            version, request_id, inputs = self._shadows.get()
+            began_s = time.perf_counter()
+            try:
+                rows = version.model.rows_from_lists(
+                    [[_missing_as_none(value) for value in row] for row in inputs]
+                )
+                made = self._predicted("shadow", version, rows, inputs, request_id, began_s)
+                self._commits.submit_unseen(made.lines)
+            except Exception as error:  # noqa: BLE001 - a shadow's failure is a figure, no more
+                why = " ".join(f"{type(error).__name__}: {error}".split())
+                self._commits.submit_unseen(
+                    failed_lines(request_id, "shadow", version.id, inputs, why, _us_since(began_s))
+                )
+
+
+def routing_position(routing_key: str) -> float:
+    """Return where a key lies between 0 and 1: always the same, evenly spread over keys."""
+    digest = hashlib.blake2b(routing_key.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
+
+
+def names_of(model: ServableModel, labels: Sequence[Any]) -> Sequence[str] | None:
+    """Return people's names for labels, None for regression."""
+    if model.task != "classification":
+        return None
+    names: Mapping[Any, str] = model.name_of
+    return [names[label] for label in labels]
+
+
+def _slot_of(snapshot: ServingSnapshot, version: LoadedVersion) -> str:
+    for slot, held in (("current", snapshot.current), ("next", snapshot.next)):
+        if held is not None and held.id == version.id:
+            return slot
+    return "inference"
+
+
+def _us_since(began_s: float) -> int:
+    return int((time.perf_counter() - began_s) * 1e6)
+
+
+def _missing_as_none(value: Any) -> Any:
+    return None if value != value else value
+
+
+def _logged(row: Sequence[Any]) -> list[Any]:
+    return [_missing_as_none(value) for value in row]
