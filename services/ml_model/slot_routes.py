@@ -6,6 +6,7 @@ from ml_model.controller.feedback import (
     MetricsResource,
     QualityResource,
 )
+from ml_model.controller.gauges import AccuracyGauge
 from ml_model.controller.rollouts import CancelRolloutResource, RolloutResource, RolloutsResource
 from ml_model.controller.slots import (
     AcceptNextResource,
@@ -31,6 +32,14 @@ from ml_model.service.serving_state import ServingState
 from ml_model.service.slots import Preparation, SlotService
 from servicekit.api import Route
 from servicekit.database import Database
+
+
+def accuracy_gauge(database: Database) -> AccuracyGauge:
+    """Return the gauge for Prometheus; nothing is connected."""
+    session = database.session
+    return AccuracyGauge(
+        LabelService(database, SqlLabels(session), SqlVersions(session), SqlLedger(session))
+    )
 
 
 def slot_routes(database: Database, models: Preparation, serving: ServingState) -> list[Route]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from flask import Flask, Response, jsonify
+from prometheus_client.registry import Collector
 
 from servicekit.api import Api, Route, register_error_table
 from servicekit.database import Database
@@ -23,6 +24,7 @@ def create_service(
     database: Database | None = None,
     routes: Sequence[Route] = (),
     checks: Mapping[str, Check] | None = None,
+    collectors: Sequence[Collector] = (),
 ) -> Flask:
     """Build a service: its routes, health, readiness, counters, API description and errors.
 
@@ -32,6 +34,7 @@ def create_service(
     title : its name for people, shown on the interactive page.
     database : bound to the application; its own check is added to readiness as `database`.
     checks : what else readiness asks, by name; a check raises when its peer is not there.
+    collectors : figures that are looked up whenever Prometheus asks, besides the counters.
     """
     configure_logging(settings.log_level, settings.log_format)
     app = Flask(name, static_folder=None)
@@ -69,7 +72,7 @@ def create_service(
 
     @app.get("/prometheus_metrics")
     def serve_metrics() -> Response:
-        return prometheus_text()
+        return prometheus_text(collectors)
 
     register_docs_page(app, title)
     return app

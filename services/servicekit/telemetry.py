@@ -10,6 +10,7 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -23,6 +24,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
@@ -37,6 +39,7 @@ DURATION = Histogram(
     "http_request_duration_seconds", "Time to answer a request", ["service", "method", "route"]
 )
 
+log = logging.getLogger(__name__)
 access_log = logging.getLogger("servicekit.access")
 
 
@@ -84,13 +87,27 @@ def register_telemetry(app: Flask) -> None:
         return response
 
 
-def prometheus_text() -> Response:
-    """Return all counters of the service in Prometheus' text format."""
+def prometheus_text(collectors: Iterable[Collector] = ()) -> Response:
+    """Return all counters of the service, and what `collectors` find, in Prometheus' text format.
+
+    A collector that fails, e.g. because the database is away, is left out of this answer.
+    """
     registry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    text = generate_latest(registry) + b"".join(map(_collected, collectors))
+    return Response(text, content_type=CONTENT_TYPE_LATEST)
+
+
+def _collected(collector: Collector) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    try:
+        return generate_latest(registry)
+    except Exception as error:  # noqa: BLE001 - the counters are worth having without it
+        log.warning("%s could not be collected: %s", type(collector).__name__, error)
+        return b""
 
 
 class _RequestIdFilter(logging.Filter):

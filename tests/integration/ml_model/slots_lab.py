@@ -21,7 +21,7 @@ from ml_model.repository.serving_statistics import SqlServingStatistics
 from ml_model.service.retention import Retention
 from ml_model.service.rollouts import RolloutService
 from ml_model.service.serving_state import ServingState
-from ml_model.slot_routes import slot_routes
+from ml_model.slot_routes import accuracy_gauge, slot_routes
 from servicekit.app import create_service
 from servicekit.database import Database
 from servicekit.errors import Invalid
@@ -175,6 +175,7 @@ def make_slots_lab(cellar_database: TestDatabase) -> SlotsLab:
         title="slots",
         database=database,
         routes=slot_routes(database, models, serving),
+        collectors=[accuracy_gauge(database)],
     )
     return SlotsLab(
         cellar_database,

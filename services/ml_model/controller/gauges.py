@@ -1,0 +1,26 @@
+"""Figures for Prometheus that are looked up when it asks: the same from every worker."""
+
+from collections.abc import Iterable
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from ml_model.service.labels import LabelService
+
+
+class AccuracyGauge(Collector):
+    """`model_accuracy` of each version, from the labels of the last 24 hours' answers."""
+
+    def __init__(self, labels: LabelService) -> None:
+        self._labels = labels
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Ask the database; must run within a request."""
+        gauge = GaugeMetricFamily(
+            "model_accuracy",
+            "Share of right answers by the labels of the last 24 hours",
+            labels=["registered_model_name", "model_version"],
+        )
+        for (name, version), accuracy in self._labels.accuracy_by_version().items():
+            gauge.add_metric([name, str(version)], accuracy)
+        yield gauge
