@@ -36,7 +36,8 @@ from mlflow.environment_variables import (
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, infer_signature
+from mlflow.models import Model, ModelSignature, infer_signature
+from mlflow.types.schema import ColSpec, Schema
 from requests import RequestException
 from sklearn.pipeline import Pipeline
 
@@ -216,6 +217,13 @@ def _dataset_input(result: TrainingResult) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
+def _signature(example: pd.DataFrame, pipeline: Pipeline) -> ModelSignature:
+    """Return columns of numbers, none of them required: the pipeline imputes what is missing."""
+    columns = Schema([ColSpec("double", str(name), required=False) for name in example.columns])
+    outputs = infer_signature(example, pipeline.predict(example)).outputs
+    return ModelSignature(columns, outputs)
+
+
 def _log_model(
     client: MlflowClient,
     experiment_id: str,
@@ -243,7 +251,7 @@ def _log_model(
             pipeline,
             str(path),
             mlflow_model=description,
-            signature=infer_signature(example, pipeline.predict(example)),
+            signature=_signature(example, pipeline),
             input_example=example,
             **log_model_options(),
         )

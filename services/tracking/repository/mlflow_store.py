@@ -35,8 +35,10 @@ from mlflow.environment_variables import (
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, infer_signature
+from mlflow.models import Model, ModelSignature, infer_signature
+from mlflow.types.schema import ColSpec, Schema
 from requests import RequestException
+from sklearn.pipeline import Pipeline
 
 with warnings.catch_warnings():
     # MLflow would load it with the first model; here that happens before the workers are forked.
@@ -47,7 +49,12 @@ with warnings.catch_warnings():
 from modelkit.pipeline import build_pipeline
 from modelkit.storage import log_model_options
 from tracking.domain import FAILURE_TAG, RunRecord, TrainingSet
-from tracking.errors import ExperimentNotFound, MlflowUnavailable, RunNotFound
+from tracking.errors import (
+    ArtifactStoreUnavailable,
+    ExperimentNotFound,
+    MlflowUnavailable,
+    RunNotFound,
+)
 from tracking.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -227,26 +234,43 @@ class MlflowStore:
         with tempfile.TemporaryDirectory(prefix="cellar-model-") as folder:
             path, files = Path(folder) / "model", Path(folder) / "files"
             _save(record.pipeline, record.training_set.rows, description, path)
-            self._client.log_model_artifacts(model_id, str(path))
             files.mkdir()
             for name, text in record.files.items():
                 (files / name).write_text(text, encoding="utf-8")
-            self._client.log_artifacts(record.run_id, str(files), "search")
+            with self._storing():
+                self._client.log_model_artifacts(model_id, str(path))
+                self._client.log_artifacts(record.run_id, str(files), "search")
         self._client.finalize_logged_model(model_id, "READY")
         self._client.log_outputs(record.run_id, [LoggedModelOutput(model_id, step=0)])
         return model_id
 
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Tell a store that fails from a server that is away: MLflow answers both alike."""
+        try:
+            yield
+        except (MlflowException, RequestException) as error:
+            self.check()
+            raise ArtifactStoreUnavailable() from error
 
-def _save(pipeline: object, rows: pd.DataFrame, description: Model, path: Path) -> None:
+
+def _save(pipeline: Pipeline, rows: pd.DataFrame, description: Model, path: Path) -> None:
     example = rows.head(EXAMPLE_ROWS)
     mlflow.sklearn.save_model(
         pipeline,
         str(path),
         mlflow_model=description,
-        signature=infer_signature(example, pipeline.predict(example)),  # type: ignore[attr-defined]
+        signature=_signature(example, pipeline),
         input_example=example,
         **log_model_options(),
     )
+
+
+def _signature(example: pd.DataFrame, pipeline: Pipeline) -> ModelSignature:
+    """Return columns of numbers, none of them required: the pipeline imputes what is missing."""
+    columns = Schema([ColSpec("double", str(name), required=False) for name in example.columns])
+    outputs = infer_signature(example, pipeline.predict(example)).outputs
+    return ModelSignature(columns, outputs)
 
 
 def _dataset_input(training_set: TrainingSet) -> DatasetInput:
