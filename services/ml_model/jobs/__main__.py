@@ -4,29 +4,30 @@ import asyncio
 import logging
 import os
 import signal
+from functools import cache
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from ml_model.jobs.children import Children
 from ml_model.jobs.housekeeping import Leadership, keep_house
 from ml_model.jobs.queue import JobQueue, make_tables
-from ml_model.jobs.runner import JobRunner
+from ml_model.jobs.runner import JobRunner, Tidy
 from ml_model.jobs.scope import Scopes
 from ml_model.repository.jobs import SqlJobs
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.rollouts import SqlRollouts
 from ml_model.repository.serving_statistics import SqlServingStatistics
-from ml_model.repository.trained_versions import SqlTrainedVersions
-from ml_model.repository.training_traces import TrainingTraces
 from ml_model.service.job_runs import JobRuns
-from ml_model.service.leftovers import Leftovers
 from ml_model.service.rollouts import RolloutService
 from ml_model.settings import Settings
-from mlflowrest.client import Mlflow
 from servicekit.background import bind_outside_requests
 from servicekit.database import Database
 from servicekit.settings import SettingsError
 from servicekit.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from ml_model.service.leftovers import Leftovers
 
 log = logging.getLogger("ml_model.jobs")
 
@@ -43,14 +44,7 @@ async def run(settings: Settings) -> None:
     scopes = Scopes(bind_outside_requests(database, "jobs"), stopping)
     runs = JobRuns(database, SqlJobs(database.session))
     children = Children()
-    leftovers = Leftovers(
-        database,
-        SqlJobs(database.session),
-        SqlLedger(database.session),
-        SqlTrainedVersions(database.session),
-        TrainingTraces(Mlflow(settings.mlflow_url)),
-    )
-    runner = JobRunner(scopes, runs, children, leftovers)
+    runner = JobRunner(scopes, runs, children, _make_tidy(settings, database))
     rollouts = RolloutService(
         database,
         SqlLedger(database.session),
@@ -79,6 +73,31 @@ async def run(settings: Settings) -> None:
         stopping.set()
         await house
         await children.end_all()
+
+
+def _make_tidy(settings: Settings, database: Database) -> Tidy:
+    """Return what removes the leftovers of an attempt at a job."""
+
+    @cache
+    def leftovers() -> "Leftovers":
+        # An HTTP client comes with it: memory that a program at rest does without.
+        from ml_model.repository.trained_versions import SqlTrainedVersions
+        from ml_model.repository.training_traces import TrainingTraces
+        from ml_model.service.leftovers import Leftovers
+        from mlflowrest.client import Mlflow
+
+        session = database.session
+        return Leftovers(
+            database,
+            SqlJobs(session),
+            SqlLedger(session),
+            SqlTrainedVersions(session),
+            TrainingTraces(Mlflow(settings.mlflow_url)),
+        )
+
+    return lambda job_id, status: leftovers().remove(
+        job_id, status, keep_recorded=status == "FAILED"
+    )
 
 
 async def _wait_for_tables(settings: Settings, stopping: asyncio.Event) -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from typing import Literal
 
 from ml_model.background_job import Job
 from ml_model.jobs.children import Child, ChildEnded, Children
 from ml_model.jobs.scope import Scopes
 from ml_model.service.job_runs import JobRuns
-from ml_model.service.leftovers import Leftovers
-from mlflowrest.runs import Status
 from servicekit.telemetry import set_request_id
+
+Status = Literal["FAILED", "KILLED"]
+Tidy = Callable[[int, Status], None]
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +27,8 @@ class JobInterrupted(RuntimeError):
 class JobRunner:
     """Runs jobs in children.
 
-    `leftovers.remove` takes away what an unfinished attempt has left in MLflow.
+    `tidy` takes away what an unfinished attempt has left in MLflow, whose open runs get the given
+    status; after FAILED the job is begun again and goes on with what Postgres has recorded.
     """
 
     def __init__(
@@ -32,12 +36,12 @@ class JobRunner:
         scopes: Scopes,
         runs: JobRuns,
         children: Children,
-        leftovers: Leftovers,
+        tidy: Tidy,
     ) -> None:
         self._scopes = scopes
         self._runs = runs
         self._children = children
-        self._leftovers = leftovers
+        self._tidy_up = tidy
 
     async def run(self, job_id: int) -> None:
         """Run a job to its end.
@@ -106,7 +110,6 @@ class JobRunner:
         if await self._scopes.call(self._runs.is_finished, job.id):
             return
         try:
-            keep = status == "FAILED"
-            await self._scopes.call(self._leftovers.remove, job.id, status, keep_recorded=keep)
+            await self._scopes.call(self._tidy_up, job.id, status)
         except Exception:
             log.warning("What job %d left in MLflow stays for now", job.id, exc_info=True)

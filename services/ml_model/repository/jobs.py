@@ -119,15 +119,16 @@ class SqlJobs:
     ) -> list[Job]:
         """Return up to `limit` jobs, newest first, older than the job `before_id`."""
         conditions = [
-            condition
-            for value, condition in (
-                (before_id, JobRow.id < before_id),
-                (kind, JobRow.kind == kind),
-                (state, JobRow.state == state),
-                (dataset_name, JobRow.dataset_name == dataset_name),
+            column == value
+            for column, value in (
+                (JobRow.kind, kind),
+                (JobRow.state, state),
+                (JobRow.dataset_name, dataset_name),
             )
             if value is not None
         ]
+        if before_id is not None:
+            conditions.append(JobRow.id < before_id)
         return self._all(conditions, limit)
 
     def read_request(self, job_id: int) -> Mapping[str, Any]:

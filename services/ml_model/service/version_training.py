@@ -178,6 +178,7 @@ class VersionTraining:
         source = plan.source
         tags = {
             JOB_TAG: str(job.id),
+            "cellar.request_id": job.request_id,
             "model_type": plan.model_name,
             "cellar.hyperparameters": canonical(plan.hyperparameters),
         }
