@@ -1,5 +1,7 @@
 """What can go wrong in tracking."""
 
+from collections.abc import Mapping, Sequence
+
 from servicekit.errors import Conflict, Impossible, Invalid, NotFound, Unavailable
 
 
@@ -52,11 +54,6 @@ class RunNotFinished(Conflict):
 class StillDeployed(Conflict):
     """Model deployed."""
 
-    advice = (
-        "A model of it is deployed. Set another one first: "
-        "POST /root/tracking/model_management, 'setting'."
-    )
-
 
 class SearchRunning(Conflict):
     """Search running."""
@@ -70,7 +67,26 @@ class MlflowUnavailable(Unavailable):
     advice = "The MLflow server or its database does not answer; try again in a moment."
 
 
+class ArtifactStoreUnavailable(Unavailable):
+    """Artifact store unavailable."""
+
+    advice = (
+        "MLflow cannot use the folder or bucket of its artifacts. CELLAR_MLFLOW_ARTIFACTS and the "
+        "CELLAR_S3_... settings name it, MLflow's log has the reason; then send the request again."
+    )
+
+
 class SearchLost(Unavailable):
     """Search lost."""
 
     advice = "The database was away during the search; send the request again."
+
+
+def still_deployed(in_use: Mapping[str, Sequence[str]]) -> StillDeployed:
+    """Return the error that says of each run where it is in use, and how to free it."""
+    uses = "; ".join(f"run {run_id} by {' and '.join(where)}" for run_id, where in in_use.items())
+    return StillDeployed(
+        f"In use: {uses}. Set and train another model first: POST"
+        " /root/tracking/model_management, 'setting'; the ML service's GET /slots says what serves,"
+        " POST /update-model replaces what is in next."
+    )

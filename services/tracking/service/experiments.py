@@ -31,8 +31,8 @@ from tracking.errors import (
     MetricNotLogged,
     NoRuns,
     SearchRunning,
-    StillDeployed,
     UnknownMetric,
+    still_deployed,
 )
 from tracking.repository.deployments import Deployments
 from tracking.repository.mlflow_store import MlflowStore
@@ -145,16 +145,17 @@ class ExperimentService:
         SearchRunning
             A search is running in it.
         StillDeployed
-            It holds a run whose model is deployed.
+            It holds a run whose model serves, is set, or is being rolled out.
         """
         experiment = self._get(experiment_id)
         runs = self._runs(experiment)
         if has_open_searches(runs):
             raise SearchRunning()
         with self._database.transaction():
-            deployed = self._deployments.deployed_run_ids()
-        if any(run.id in deployed for run in runs):
-            raise StillDeployed()
+            in_use = self._deployments.runs_in_use()
+        held = {run.id: in_use[run.id] for run in runs if run.id in in_use}
+        if held:
+            raise still_deployed(held)
         self._store.delete_experiment(str(experiment.id))
         return DeletedAnswer(message=f"Experiment {experiment.id} deleted successfully.")
 

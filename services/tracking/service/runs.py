@@ -11,7 +11,7 @@ from contracts.tracking import (
 )
 from servicekit.database import Database
 from tracking.domain import Run, utc_text
-from tracking.errors import ExperimentNotFound, RunNotFound, SearchRunning, StillDeployed
+from tracking.errors import ExperimentNotFound, RunNotFound, SearchRunning, still_deployed
 from tracking.repository.deployments import Deployments
 from tracking.repository.mlflow_store import MlflowStore
 from tracking.repository.mlflow_tables import MlflowTables, parse_experiment_id
@@ -67,7 +67,7 @@ class RunService:
         SearchRunning
             Its search is still running.
         StillDeployed
-            Its model is deployed.
+            Its model serves, is set, or is being rolled out.
         """
         run = self._get(experiment_id, run_id)
         if has_open_searches([run]):
@@ -76,9 +76,9 @@ class RunService:
             if run.is_open:
                 raise SearchRunning()
         with self._database.transaction():
-            deployed = self._deployments.deployed_run_ids()
-        if run.id in deployed:
-            raise StillDeployed()
+            in_use = self._deployments.runs_in_use()
+        if run.id in in_use:
+            raise still_deployed({run.id: in_use[run.id]})
         self._store.delete_run(run.id)
         return DeletedAnswer(message=f"Run {run.id} deleted successfully.")
 

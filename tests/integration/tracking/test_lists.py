@@ -243,6 +243,42 @@ def test_what_is_deployed_cannot_be_deleted(lab: Lab, link: str) -> None:
     lab.ask("DELETE", f"/experiments?experiment_id={experiment_id}")
 
 
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("current_version_id", "the slot current"),
+        ("next_version_id", "the slot next"),
+        ("rollout", "the running roll-out"),
+    ],
+)
+def test_what_serves_cannot_be_deleted(lab: Lab, where: str, words: str) -> None:
+    experiment_id = experiment_of(lab, {})
+    run_id = lab.ask("GET", f"/runs?experiment_id={experiment_id}")["data"][0]["run_id"]
+    deploy(lab, version_training=run_id)
+    deploy(lab)
+    newest, used = lab.database.rows("SELECT id FROM model_versions ORDER BY id DESC LIMIT 2")
+    if where == "rollout":
+        lab.database.execute(
+            "INSERT INTO rollouts (plan, current_version_id, next_version_id, deployment_id)"
+            " SELECT '{}', %s, %s, max(id) FROM deployments",
+            (newest[0], used[0]),
+        )
+    else:
+        # Setting a model to train leaves what serves: here another one is set.
+        lab.database.execute(
+            "INSERT INTO deployments (slot, action, model_name, hyperparameters, actor, reason,"  # noqa: S608
+            f" request_id, {where}) VALUES ('current', 'set', 'KNN', '{{}}', 'a', '', '', %s)",
+            (used[0],),
+        )
+    path = f"/runs?experiment_id={experiment_id}&run_id={run_id}"
+    for refused in (path, f"/experiments?experiment_id={experiment_id}"):
+        message = lab.ask("DELETE", refused, status=409)["message"]
+        assert f"run {run_id} by {words}" in message
+    lab.database.execute("UPDATE rollouts SET state = 'completed'")
+    deploy(lab)
+    lab.ask("DELETE", path)
+
+
 def deploy(
     lab: Lab,
     source_run_id: str | None = None,
