@@ -205,8 +205,8 @@ def _artifacts(suite: Suite) -> Iterator[Finding]:
         yield Finding(
             "bad",
             f"the MLflow server does not store files ({error})",
-            "./launch.sh logs mlflow says why; is the disk full, are the rights of"
-            f" {suite.places.artifacts} as they were?",
+            "./launch.sh logs mlflow says why; is the disk full, are the rights of the folder as"
+            " they were, do the CELLAR_S3_... settings in .env name the bucket?",
         )
         return
     if came_back.content == content:

@@ -34,7 +34,6 @@ OURS = {
     "database_password",
     "database_name",
     "mlflow_database_name",
-    "mlflow_artifacts",
     "mlflow_port",
     "bind_host",
     "port",
@@ -152,7 +151,7 @@ class SuiteSettings:
         }
         if service == "tracking":
             environment["CELLAR_MLFLOW_PORT"] = str(self.ports["mlflow"])
-            environment["CELLAR_MLFLOW_ARTIFACTS"] = str(places.artifacts)
+            environment.setdefault("CELLAR_MLFLOW_ARTIFACTS", str(places.artifacts))
         return environment
 
     def _further_settings(self) -> dict[str, str]:

@@ -88,6 +88,7 @@ def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, s
     url = settings.database_url(settings.mlflow_database_name)
     return {
         **kept,
+        **s3_environment(settings),
         BACKEND_STORE: url.render_as_string(hide_password=False),
         ARTIFACT_ROOT: "mlflow-artifacts:/",
         ARTIFACTS_DESTINATION: settings.mlflow_artifacts,
@@ -102,6 +103,31 @@ def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, s
         "DO_NOT_TRACK": "1",
         "GIT_PYTHON_REFRESH": "quiet",
     }
+
+
+def s3_environment(settings: Settings) -> dict[str, str]:
+    """Return what boto3 and MLflow read about a bucket; nothing when artifacts are in a folder."""
+    if not settings.mlflow_artifacts.startswith("s3://"):
+        return {}
+    found = {
+        "AWS_DEFAULT_REGION": settings.s3_region,
+        # Whoever waits for a model has to be told when the bucket is away.
+        "AWS_RETRY_MODE": "standard",
+        "AWS_MAX_ATTEMPTS": "2",
+    }
+    if settings.s3_access_key_id:
+        found["AWS_ACCESS_KEY_ID"] = settings.s3_access_key_id
+        found["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key.get_secret_value()
+    if settings.s3_endpoint_url:
+        found |= {
+            "MLFLOW_S3_ENDPOINT_URL": settings.s3_endpoint_url,
+            # `bucket.host` is a name that only Amazon's servers have.
+            "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
+            # Not every server knows the checksums that boto3 sends unasked.
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        }
+    return found
 
 
 def wait_for_database(settings: Settings, patience_s: float = DATABASE_PATIENCE_S) -> None:

@@ -1,6 +1,6 @@
 """The settings of the tracking service and of the MLflow server beside it."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from servicekit.settings import ServiceSettings
 
@@ -12,7 +12,19 @@ class Settings(ServiceSettings):
     """Database of the MLflow server, on the same PostgreSQL and with the same role."""
 
     mlflow_artifacts: str = "/var/lib/cellar/artifacts"
-    """Where the MLflow server keeps models and files: a folder, or e.g. `s3://bucket/path`."""
+    """Where the MLflow server keeps models and files: a folder, or a bucket as `s3://bucket/path`."""
+
+    s3_endpoint_url: str = ""
+    """URL of the S3 server with that bucket; empty: Amazon's own."""
+
+    s3_region: str = "us-east-1"
+    """Region of the bucket; most servers but Amazon's take any."""
+
+    s3_access_key_id: str = ""
+    """Key with which the bucket is read and written; empty: as boto3 finds one (role, profile)."""
+
+    s3_secret_access_key: SecretStr = SecretStr("")
+    """The secret that belongs to the key."""
 
     mlflow_port: int = Field(default=5005, ge=1, le=65535)
     """Port the MLflow server listens on (UI, REST API, artifact proxy)."""
@@ -29,3 +41,10 @@ class Settings(ServiceSettings):
 
     search_jobs: int = Field(default=1, ge=0, le=256)
     """Fits that one search runs at the same time; 0 means one for each processor."""
+
+    @field_validator("s3_secret_access_key")
+    @classmethod
+    def _key_and_secret_together(cls, secret: SecretStr, found: ValidationInfo) -> SecretStr:
+        if bool(secret.get_secret_value()) != bool(found.data.get("s3_access_key_id")):
+            raise ValueError("goes together with CELLAR_S3_ACCESS_KEY_ID: give both or none")
+        return secret

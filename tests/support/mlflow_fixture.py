@@ -3,8 +3,10 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import requests
@@ -47,7 +49,15 @@ def mlflow_server(
     database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MlflowServer]:
     """The server; its experiments stay, so a test takes names of its own."""
-    folder = tmp_path_factory.mktemp("mlflow_server")
+    with running_mlflow(database_server, tmp_path_factory.mktemp("mlflow_server")) as server:
+        yield server
+
+
+@contextmanager
+def running_mlflow(
+    database_server: DatabaseServer, folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[MlflowServer]:
+    """Run a server with artifacts in `folder`, or where `settings` (`CELLAR_...`) say."""
     port = free_ports(1)[0]
     with database_server.new_database("template0", "cellar_tracking") as database:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("CELLAR_")}
@@ -61,6 +71,7 @@ def mlflow_server(
             "CELLAR_MLFLOW_DATABASE_NAME": database.name,
             "CELLAR_MLFLOW_ARTIFACTS": str(folder / "artifacts"),
             "CELLAR_MLFLOW_PORT": str(port),
+            **(settings or {}),
         }
         command = [sys.executable, "-m", "tracking.mlflow_server"]
         program = Program(command, environment, folder / "mlflow.log")

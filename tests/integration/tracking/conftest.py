@@ -8,6 +8,7 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -136,6 +137,15 @@ def bare_lab(
     module_database: TestDatabase, mlflow_server: MlflowServer, ml_stand_in: MlServiceStandIn
 ) -> Iterator[Lab]:
     """Tracking before any set is loaded."""
+    with laboratory(module_database, mlflow_server, ml_stand_in) as lab:
+        yield lab
+
+
+@contextmanager
+def laboratory(
+    module_database: TestDatabase, mlflow_server: MlflowServer, ml_stand_in: MlServiceStandIn
+) -> Iterator[Lab]:
+    """Put tracking between its databases, an MLflow server and the ML service's place."""
     database_gate = Gate(module_database.server.host, module_database.server.port)
     mlflow_gate = Gate("127.0.0.1", mlflow_server.port)
     settings = module_database.settings(

@@ -69,7 +69,6 @@ def test_a_container_is_handed_every_setting_of_its_service_and_no_other(service
         "database_port",
         "database_name",
         "mlflow_database_name",
-        "mlflow_artifacts",
         "mlflow_port",
     }
     assert set(given) == {f"CELLAR_{name.upper()}" for name in set(settings) - fixed}
@@ -77,7 +76,38 @@ def test_a_container_is_handed_every_setting_of_its_service_and_no_other(service
 
 def test_nothing_asks_a_registry_for_more_than_the_base_images() -> None:
     bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.M))
-    pulled = set(re.findall(r"^ +image: (\S+)", COMPOSE_FILE, re.M))
+    # What a profile brings is asked for by name, and only by those who want it.
+    services = yaml.safe_load(COMPOSE_FILE)["services"].values()
+    pulled = {each["image"] for each in services if "image" in each and "profiles" not in each}
 
     assert bases | pulled == {"python:3.13-slim", "postgres:17"}
     assert "# syntax=" not in DOCKERFILE
+
+
+def test_what_a_profile_brings_is_pinned_and_has_no_rights_either() -> None:
+    services = yaml.safe_load(COMPOSE_FILE)["services"]
+    extra = {name: each for name, each in services.items() if "profiles" in each}
+
+    assert {name: each["profiles"] for name, each in extra.items()} == {
+        "s3": ["s3"],
+        "s3_bucket": ["s3"],
+        "prometheus": ["metrics"],
+        "grafana": ["metrics"],
+    }
+    for name, each in extra.items():
+        assert each["cap_drop"] == ["ALL"] and each["read_only"], name
+        assert each["mem_limit"], name
+        tag = each.get("image", "ours:1.0").partition(":")[2]
+        assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?", tag), name
+
+
+def test_the_bucket_is_made_with_the_settings_of_the_server_that_fills_it() -> None:
+    services = yaml.safe_load(COMPOSE_FILE)["services"]
+    of_bucket = {
+        name: value
+        for name, value in services["s3_bucket"]["environment"].items()
+        if "S3" in name or "ARTIFACTS" in name
+    }
+
+    assert of_bucket
+    assert of_bucket.items() <= services["tracking"]["environment"].items()

@@ -171,3 +171,15 @@ def test_a_server_of_ones_own_is_used(variables: dict[str, str], places: Places)
 def test_every_program_has_a_port_variable_in_the_example() -> None:
     values = read_env_file(EXAMPLE)
     assert {port_variable(program) for program in PROGRAMS} <= set(values)
+
+
+def test_artifacts_are_in_the_state_folder_or_where_one_says(
+    variables: dict[str, str], places: Places
+) -> None:
+    name = "CELLAR_MLFLOW_ARTIFACTS"
+    usual = SuiteSettings.of(variables).service_environment("mlflow", places)
+    bucket = {name: "s3://cellar/mlflow", "CELLAR_S3_ENDPOINT_URL": "http://127.0.0.1:8333"}
+    chosen = SuiteSettings.of(variables | bucket).service_environment("mlflow", places)
+
+    assert usual[name] == str(places.artifacts)
+    assert {key: chosen[key] for key in bucket} == bucket

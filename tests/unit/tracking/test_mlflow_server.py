@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import environment_variables
+from pydantic import ValidationError
 
 from tracking import mlflow_server
 from tracking.mlflow_server import allowed_hosts, allowed_origins, command, environment
@@ -79,3 +80,47 @@ def test_the_names_are_those_by_which_mlflow_hands_on_its_options() -> None:
     assert constants["ARTIFACTS_DESTINATION_ENV_VAR"] == mlflow_server.ARTIFACTS_DESTINATION
     assert constants["SERVE_ARTIFACTS_ENV_VAR"] == mlflow_server.SERVE_ARTIFACTS
     assert environment_variables._MLFLOW_SGI_NAME.name == mlflow_server.SERVER_KIND
+
+
+BUCKET = {
+    "mlflow_artifacts": "s3://models/cellar",
+    "s3_endpoint_url": "http://s3:8333",
+    "s3_access_key_id": "key",
+    "s3_secret_access_key": "secret",
+}
+
+
+def test_a_bucket_is_reached_as_the_settings_say() -> None:
+    found = environment(settings(**BUCKET), {"AWS_ACCESS_KEY_ID": "somebody's own"})
+
+    assert found[mlflow_server.ARTIFACTS_DESTINATION] == "s3://models/cellar"
+    assert found["MLFLOW_S3_ENDPOINT_URL"] == "http://s3:8333"
+    assert found["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] == "path"
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == ("key", "secret")
+    assert not any("secret" in part for part in command(settings(**BUCKET)))
+
+
+def test_amazon_and_a_role_need_no_endpoint_and_no_keys() -> None:
+    found = environment(settings(mlflow_artifacts="s3://models", s3_region="eu-central-1"), {})
+
+    assert found["AWS_DEFAULT_REGION"] == "eu-central-1"
+    assert not {"AWS_ACCESS_KEY_ID", "MLFLOW_S3_ENDPOINT_URL"} & set(found)
+
+
+def test_a_folder_needs_nothing_of_s3() -> None:
+    found = environment(settings(**{**BUCKET, "mlflow_artifacts": "/a/folder"}), {})
+
+    assert not [name for name in found if name.startswith("AWS_") or "S3" in name]
+
+
+def test_half_a_pair_of_keys_is_refused_without_being_shown() -> None:
+    with pytest.raises(ValidationError, match="give both or none"):
+        settings(**{**BUCKET, "s3_secret_access_key": ""})
+
+
+def test_the_names_are_those_that_mlflow_reads_about_s3() -> None:
+    assert environment_variables.MLFLOW_S3_ENDPOINT_URL.name == "MLFLOW_S3_ENDPOINT_URL"
+    assert (
+        environment_variables.MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE.name
+        == "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"
+    )
