@@ -114,7 +114,7 @@ class Nodes:
 def _classes(estimator: Any) -> NDArray[Any]:
     """Return the classes as int64 or text, which are the labels that ONNX has."""
     classes = np.asarray(estimator.classes_)
-    if classes.ndim == 1 and classes.dtype.kind in "iub":
+    if classes.ndim == 1 and classes.dtype.kind in "iubf" and (classes == np.rint(classes)).all():
         return classes.astype(np.int64)
     texts = classes.ndim == 1 and all(isinstance(label, str) for label in classes.tolist())
     if not texts:
