@@ -16,7 +16,7 @@ from ml_model.service.serving_models import ServingModels
 from ml_model.service.serving_state import ServingState
 from ml_model.service.training import TrainingService
 from ml_model.settings import Settings
-from ml_model.slot_routes import slot_routes
+from ml_model.slot_routes import accuracy_gauge, slot_routes
 from ml_model.training_routes import training_routes
 from mlflowrest.client import Mlflow
 from schema.sets import LoadedSets
@@ -50,13 +50,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         capacity=settings.cached_models,
         allow_pickled=settings.allow_pickled_models,
     )
+    state = ServingState(database, ledger, serving)
     deployments = DeploymentService(database, ledger)
     services = {
         "deployments": deployments,
-        "training": TrainingService(database, ledger, sets, store, serving),
+        "training": TrainingService(database, ledger, sets, store, serving, state),
         "scoring": ScoringService(database, ledger, sets, store),
     }
-    state = ServingState(database, ledger, serving)
     predictions = Predictions(settings, database, state)
     app = create_service(
         "ml_model",
@@ -76,6 +76,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             "migrations": LoadedSets(database.session).check_head,
             "mlflow": store.check,
         },
+        collectors=[accuracy_gauge(database)],
     )
     predictions.attach(app)
     return app

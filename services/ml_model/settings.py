@@ -34,3 +34,6 @@ class Settings(ServiceSettings):
     predict_without_log: bool = False
     """Whether predictions are answered, with `"logged": false`, while PostgreSQL is away; else
     they are answered 503, and every answer is in the prediction log."""
+
+    prediction_retention_days: int = Field(default=90, ge=0, le=36_500)
+    """Days a prediction stays in the log, with its label; 0 keeps all for ever."""

@@ -16,9 +16,11 @@ from ml_model.jobs.runner import JobRunner, Tidy
 from ml_model.jobs.scope import Scopes
 from ml_model.repository.jobs import SqlJobs
 from ml_model.repository.ledger import SqlLedger
+from ml_model.repository.prediction_history import SqlPredictionHistory
 from ml_model.repository.rollouts import SqlRollouts
 from ml_model.repository.serving_statistics import SqlServingStatistics
 from ml_model.service.job_runs import JobRuns
+from ml_model.service.retention import Retention
 from ml_model.service.rollouts import RolloutService
 from ml_model.settings import Settings
 from servicekit.background import bind_outside_requests
@@ -51,6 +53,8 @@ async def run(settings: Settings) -> None:
         SqlRollouts(database.session),
         SqlServingStatistics(database.session),
     )
+    retention = Retention(database, SqlPredictionHistory(database.session))
+    days = settings.prediction_retention_days
     await _wait_for_tables(settings, stopping)
     if stopping.is_set():
         return
@@ -62,6 +66,7 @@ async def run(settings: Settings) -> None:
                 "jobs that stand in no queue": lambda: scopes.call(runs.defer_forgotten),
                 "lost jobs": queue.retry_lost,
                 "roll-outs": lambda: scopes.call(rollouts.tick),
+                "old predictions": lambda: scopes.call(retention.tick, days),
             },
             stopping,
         )

@@ -27,6 +27,7 @@ from ml_model.repository.sets import SqlSets
 from ml_model.service.held_out_rows import testing_rows
 from ml_model.service.lifecycle import get_deployment, get_trainable
 from ml_model.service.serving_models import ServingModels
+from ml_model.service.slots import Follower
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
 from servicekit.telemetry import request_id
@@ -47,12 +48,14 @@ class TrainingService:
         sets: SqlSets,
         store: MlflowModelStore,
         serving: ServingModels,
+        follower: Follower,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._sets = sets
         self._store = store
         self._serving = serving
+        self._follower = follower
 
     def train(self, dataset_name: str, dataset_version: int | None) -> Score:
         """Train the model that is set and score the training set with it.
@@ -101,14 +104,13 @@ class TrainingService:
                 self._sets.replace_predictions(version, load, predictions)
         if not deployed:
             raise ModelChanged()
+        self._follower.refresh()
         if not stored:
             return None
         dataset = load.dataset
         return Score(TRAINING, predictions.score, len(rows), version, dataset.name, dataset.version)
 
-    def _known(
-        self, fingerprint: str, load: SetLoad, rows: pd.DataFrame
-    ) -> Trained | None:
+    def _known(self, fingerprint: str, load: SetLoad, rows: pd.DataFrame) -> Trained | None:
         """Return the version this training gave before, unless MLflow has lost it."""
         version = self._ledger.find_version(fingerprint)
         if version is None:
