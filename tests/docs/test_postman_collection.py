@@ -30,10 +30,11 @@ def requests_of(item: dict[str, Any], path: str = "") -> Iterator[tuple[str, dic
 
 
 def route_of(item: dict[str, Any]) -> tuple[str, str, str]:
-    """Return (service, method, path) of a request."""
+    """Return (service, method, path) of a request, `{{job_id}}` as routes have it: `{job_id}`."""
     address = re.fullmatch(r"\{\{(\w+)_url\}\}(/[^?]*)(\?.*)?", item["request"]["url"]["raw"])
     assert address, f"{item['name']}: the address must start with a service's variable"
-    return address[1], item["request"]["method"], address[2]
+    path = address[2].replace("{{", "{").replace("}}", "}")
+    return address[1], item["request"]["method"], path
 
 
 def test_every_route_stands_in_the_collection(
