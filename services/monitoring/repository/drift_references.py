@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from mlflowrest.client import Mlflow
 from mlflowrest.errors import MlflowNotFound
-from monitoring.errors import ReferenceGone
+from monitoring.errors import InvalidRows, ReferenceGone
 from monitoring.service.drift_rows import Table, read_rows, stored_table
 from schema.sets import LoadedSets, due_call
 from schema.tables import DeploymentRow, ModelVersionRow
@@ -78,17 +78,21 @@ class DriftReferences:
         Raises
         ------
         ReferenceGone
-            The artifact store does not have it (any more).
+            The artifact store does not have it (any more), or the file is no drift sample.
         MlflowUnavailable
             MLflow does not answer.
         """
         try:
             sample = self._mlflow.artifacts.get_json(path)
+            return read_rows(sample["rows"], "reference", sample["columns"])
         except MlflowNotFound as error:
             raise ReferenceGone(
                 'The drift sample is no longer in the artifact store. Send rows as "reference".'
             ) from error
-        return read_rows(sample["rows"], "reference", sample["columns"])
+        except (ValueError, KeyError, TypeError, InvalidRows) as error:
+            raise ReferenceGone(
+                'The drift sample cannot be read. Send rows as "reference".'
+            ) from error
 
     def read_training_rows(self, version: KnownVersion) -> Table:
         """Return the features of the training set that a version was trained on.

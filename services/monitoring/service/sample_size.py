@@ -63,12 +63,12 @@ def _power(reference_rows: int, rows: int, level: float, cells: int) -> float:
     """Return a lower bound of the probability that a change by `LARGE_DISTANCE` is found.
 
     Numbers: the gap at the point where the true distribution functions are `LARGE_DISTANCE` apart
-    must exceed the critical value (Massey, Ann. Math. Stat. 21, 1950,
-    doi:10.1214/aoms/1177729850; the value itself by Stephens, J. R. Stat. Soc. B 32, 1970,
-    doi:10.1111/j.2517-6161.1970.tb00821.x). That gap is the difference of two binomial shares,
-    taken as normal with the shares (1 + d) / 2 and (1 - d) / 2. Categories: chi-squared with the
-    least noncentrality that shares so far apart can have, 4 d^2 n m / (n + m) (by Cauchy and
-    Schwarz). Both hold for any shape of the distributions, so that many need fewer rows.
+    must exceed the critical value (Massey, Ann. Math. Stat. 21, 1950, pp. 440-443; the value
+    itself by Stephens, J. R. Stat. Soc. B 32, 1970, pp. 115-122). That gap is the difference of
+    two binomial shares, taken as normal with the shares (1 + d) / 2 and (1 - d) / 2. Categories:
+    chi-squared with the least noncentrality that shares so far apart can have,
+    4 d^2 n m / (n + m) (by Cauchy and Schwarz). Both hold for any shape of the distributions, so
+    that many need fewer rows.
     """
     if reference_rows < 1 or rows < 1:
         return 0.0

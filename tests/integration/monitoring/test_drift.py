@@ -228,6 +228,18 @@ def test_a_lost_sample_is_a_409(lab: DriftLab) -> None:
     assert "no longer in the artifact store" in refused["message"]
 
 
+@pytest.mark.parametrize("content", [b"no JSON", b"[]", b"{}", b'{"columns": ["a"], "rows": []}'])
+def test_a_sample_that_is_none_is_a_409(lab: DriftLab, content: bytes) -> None:
+    lab.mlflow.artifacts.put("cellar/test_no_sample.json", content)
+    version_id = lab.version("iris", 1)
+    lab.database.execute(
+        "UPDATE model_versions SET drift_sample_id = 'cellar/test_no_sample.json' WHERE id = %s",
+        (version_id,),
+    )
+    refused = lab.check(409, data=rows(3, 1), registered_model_name="iris")
+    assert "cannot be read" in refused["message"]
+
+
 def test_without_mlflow_a_check_stands_without_its_run(lab: DriftLab) -> None:
     lab.serve(lab.version("iris", 1, sample=rows(100, 1)))
     with lab.mlflow_gate.outage():
