@@ -65,7 +65,7 @@ class JobsLab:
             found = look()
             if reached(found):
                 return found
-            time.sleep(0.05)
+            time.sleep(0.1)
         raise AssertionError(f"still {found}: {self.program.log()[-6000:]}")
 
     def children(self) -> list[psutil.Process]:

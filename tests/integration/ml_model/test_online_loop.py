@@ -70,7 +70,8 @@ def test_ten_rows_retrain_and_go_to_next(lab: JobsLab, cellar_database: TestData
     assert (result["stored_rows"], result["new_rows"], result["new_rows_held_back"]) == (90, 10, 2)
     assert result["compared_rows"] == 32
     assert lab.database.rows(
-        "SELECT next_version_id, current_version_id, actor FROM deployments ORDER BY id DESC LIMIT 1"
+        "SELECT next_version_id, current_version_id, actor FROM deployments"
+        " ORDER BY id DESC LIMIT 1"
     ) == [(result["model_version_id"], None, "retraining")]
     assert add(lab, 3)["missing"] == 9
 
