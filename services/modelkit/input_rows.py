@@ -38,7 +38,8 @@ class InputColumn:
     ----------
     name : as the model knows it.
     type : double, integer (whole numbers), boolean or string.
-    required : False allows null, which is a missing value, and leaving the key out of a record.
+    required : False allows null, which is a missing value. No key may be left out of a record:
+        that is more often a mistake than a missing value.
     categories : the values the model knows, where it refuses others; None: any of the type.
     """
 
@@ -121,8 +122,9 @@ class InputRows:
                 problems.add(number, None, "must be an object of column names and values")
                 continue
             for column in self.columns:
-                if column.required and column.name not in row:
-                    problems.add(number, column.name, "is missing")
+                if column.name not in row:
+                    unknown = "" if column.required else "; send null where it is not known"
+                    problems.add(number, column.name, f"is missing{unknown}")
             for name in row:
                 if name not in known:
                     what = f"is no column of the model, which takes {_listed(self._names)}"

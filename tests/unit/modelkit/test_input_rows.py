@@ -72,7 +72,11 @@ def test_whatever_comes_is_an_array_of_finite_numbers_or_refused(rows: list[Any]
 
 
 def test_missing_values_go_where_the_column_is_not_required() -> None:
-    np.testing.assert_array_equal(WINE.from_records([{"alcohol": 1}]), [[1, math.nan]])
+    given = [{"alcohol": 1, "ash": None}]
+    np.testing.assert_array_equal(WINE.from_records(given), [[1, math.nan]])
+    assert problems(WINE.from_records, [{"alcohol": 1}]) == {
+        "records.0.ash": "is missing; send null where it is not known"
+    }
     assert problems(WINE.from_lists, [[None, 1]]).keys() == {"data.0.alcohol"}
     # NaN is a number that is none, not a missing value.
     assert problems(WINE.from_lists, [[1, math.nan]]) == {"data.0.ash": "must be a finite number"}
