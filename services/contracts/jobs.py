@@ -34,7 +34,9 @@ class JobsQuery(RequestModel):
     """Which jobs to list."""
 
     limit: int = Field(default=50, ge=1, le=500)
-    cursor: int | None = Field(default=None, ge=1, description="`next_cursor` of the page before")
+    cursor: int | None = Field(
+        default=None, ge=1, lt=2**63, description="`next_cursor` of the page before"
+    )
     kind: JobKindName | None = None
     state: JobStateName | None = None
     dataset_name: str | None = Field(default=None, max_length=100)

@@ -1,6 +1,6 @@
 """Training over REST: rows or a stored dataset, the online loop."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,9 @@ MODEL_NAME_PATTERN = r"^[^/:\x00-\x1f]+$"
 """MLflow takes neither / nor : in the name of a registered model."""
 
 
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class TrainRequest(RequestModel):
     """What to train, on the rows given here or on a stored training set."""
 
@@ -21,7 +24,7 @@ class TrainRequest(RequestModel):
     target: list[Any] | None = Field(
         default=None, min_length=1, description="The class of each row: whole numbers or text"
     )
-    columns: list[str] | None = Field(
+    columns: list[ColumnName] | None = Field(
         default=None, min_length=1, max_length=10_000, description="Names; default x0, x1, ..."
     )
     dataset_name: str | None = Field(

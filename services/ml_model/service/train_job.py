@@ -69,7 +69,9 @@ class TrainJob:
     def _given(self, request: Mapping[str, Any]) -> tuple[LabelledRows, Source]:
         columns, labels = request["columns"], request[TARGET]
         features = pd.DataFrame(request["data"], columns=columns, dtype="float64")
-        target_name = TARGET if TARGET not in columns else f"{TARGET}_of_request"
+        target_name = TARGET
+        while target_name in columns:
+            target_name += "_"
         classes = tuple(sorted(set(labels)))
         return LabelledRows(features, labels), Source(target_name, classes)
 
