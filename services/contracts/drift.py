@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from servicekit.wire import AnswerModel, RequestModel
 
@@ -18,13 +18,23 @@ Rows = Annotated[
 
 def _number(value: Any) -> Any:
     """Read a version number that is given as text, as the answers give it."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
+        return int(value)
+    return value
 
 
 ModelVersionNumber = Annotated[
     int,
     BeforeValidator(_number),
-    Field(ge=0, lt=2**31, description="A whole number, also as text"),
+    Field(ge=0, lt=2**31),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+                {"type": "string", "pattern": "^[0-9]{1,9}$"},
+            ]
+        }
+    ),
 ]
 
 DriftVerdict = Literal["drift", "no_drift", "too_few_rows"]

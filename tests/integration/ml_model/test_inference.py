@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from werkzeug.serving import make_server
 
@@ -14,6 +15,7 @@ import ml_model.app
 import ml_model.settings
 import monitoring.app
 import monitoring.settings
+from ml_model.repository.drift_samples import DriftSamples, new_sample_id
 from mlflowrest.client import Mlflow
 from mlflowrest.runs import Run
 from tests.integration.ml_model.conftest import Lab, Service
@@ -129,6 +131,21 @@ def test_fouled_rows_drift_and_leave_a_run_of_the_drift(suite: Suite) -> None:
     assert suite.lab.database.rows("SELECT registered_name, version FROM drift_checks") == [
         ("LogisticRegression", int(suite.version))
     ]
+
+
+def test_a_version_with_a_drift_sample_is_compared_with_it(suite: Suite) -> None:
+    names, rows, labels = suite.rows("training")
+    sample_id = new_sample_id()
+    DriftSamples(suite.mlflow).put(
+        sample_id, pd.DataFrame(rows[:60], columns=names), "cultivar", labels[:60]
+    )
+    suite.lab.database.execute("UPDATE model_versions SET drift_sample_id = %s", (sample_id,))
+    _, current, _ = suite.rows("testing")
+    answer = suite.ml.ask("POST", "/inference", {"data": current})
+    check = answer["drift"]["check"]
+    assert check["reference"].startswith("drift sample of LogisticRegression")
+    assert (check["reference_rows"], check["rows"]) == (60, 36)
+    assert check["verdict"] == "no_drift"
 
 
 def test_monitoring_away_predictions_still_answer(suite: Suite) -> None:
