@@ -45,8 +45,8 @@ class Predictions:
     def routes(self) -> Sequence[Route]:
         """Return the routes that Flask serves."""
         needs = {"predictions": self.service}
-        model = "/v2/models/<name>"
-        version = f"{model}/versions/<version>"
+        model = "/v2/models/<model_name>"
+        version = f"{model}/versions/<model_version>"
         return [
             Route(PredictResource, "/predict", needs),
             Route(InvocationsResource, "/invocations", needs),

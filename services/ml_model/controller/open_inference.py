@@ -67,12 +67,12 @@ class V2ModelResource(Resource):  # type: ignore[misc]
         answers={200: V2ModelAnswer},
         errors=(404,),
     )
-    def get(self, name: str, version: str | None = None) -> V2ModelAnswer:
+    def get(self, model_name: str, model_version: str | None = None) -> V2ModelAnswer:
         """The models of the slots by their registered name; 404 for any other."""
-        found = self._predictions.serving_versions(name, version)
+        found = self._predictions.serving_versions(model_name, model_version)
         model = found[0].model
         return V2ModelAnswer(
-            name=name,
+            name=model_name,
             versions=[str(item.version) for item in found],
             platform="onnx_onnxv1" if model.runtime == "onnx" else "sklearn",
             inputs=[
@@ -105,10 +105,10 @@ class V2ModelReadyResource(Resource):  # type: ignore[misc]
         answers={200: V2ReadyAnswer},
         errors=(404,),
     )
-    def get(self, name: str, version: str | None = None) -> V2ReadyAnswer:
+    def get(self, model_name: str, model_version: str | None = None) -> V2ReadyAnswer:
         """200 if a slot holds it, else 404."""
-        self._predictions.serving_versions(name, version)
-        return V2ReadyAnswer(name=name)
+        self._predictions.serving_versions(model_name, model_version)
+        return V2ReadyAnswer(name=model_name)
 
 
 class V2InferResource(Resource):  # type: ignore[misc]
@@ -147,12 +147,12 @@ class V2InferResource(Resource):  # type: ignore[misc]
             ]
         },
     )
-    def post(self, body: V2InferRequest, name: str, version: str | None = None) -> V2InferAnswer:
+    def post(self, body: V2InferRequest, model_name: str, model_version: str | None = None) -> V2InferAnswer:
         """One input of shape (n, columns), or one of shape (n) or (n, 1) per column. Where both
         slots hold the model, and no version is named, the split decides. `id`, else X-Request-ID,
         is the request id of the prediction log.
         """
-        found = self._predictions.serving_versions(name, version)
+        found = self._predictions.serving_versions(model_name, model_version)
         read, row_count = rows_of_v2(body)
         answer = self._predictions.predict(
             read,
