@@ -24,6 +24,20 @@ SERIALIZATION_FORMAT = "skops"
 MODEL_FILE = "model.skops"
 """The file MLflow's scikit-learn flavor keeps the pipeline in."""
 
+SCIKIT_LEARN_TYPES = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.utils._bunch.Bunch",
+)
+"""Parts of scikit-learn's models that the registry does not have, and that are logged elsewhere:
+searches, calibration, votes, stacks, networks. Plain data of scikit-learn's own, looked at one by
+one; skops does not know them because their modules are private."""
+
 
 class ModelNotTrusted(Impossible):
     """Model not trusted."""
@@ -32,9 +46,9 @@ class ModelNotTrusted(Impossible):
 
 
 def trusted_types() -> list[str]:
-    """Return the types that a model of the registry may hold, for `skops_trusted_types`."""
+    """Return the types that a stored model may hold, for `skops_trusted_types`."""
     of_models = (name for entry in registry().values() for name in entry.trusted_types)
-    return sorted({*PIPELINE_TYPES, *of_models})
+    return sorted({*PIPELINE_TYPES, *SCIKIT_LEARN_TYPES, *of_models})
 
 
 def log_model_options() -> dict[str, Any]:

@@ -106,7 +106,8 @@ class ServingModels:
 
         if self._models.has_form(version.id):
             return
-        names = [str(label) for label in pipeline.classes_.tolist()]
+        # A regression has none.
+        names = [str(label) for label in getattr(pipeline, "classes_", ())]
         known = class_names or {}
         form = make_serving_form(
             pipeline,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.ensemble import (
@@ -18,11 +19,17 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVC
 
+from modelkit import storage
 from modelkit.drawn_rows import DRAWN_ROWS, draw_rows
 from modelkit.input_rows import InputColumn, InputRows
 from modelkit.parity import PROBABILITY_BOUND, make_serving_form
@@ -204,6 +211,24 @@ def test_models_of_others_are_converted_by_skl2onnx() -> None:
     form = form_of(model, columns, data)
     assert form.parity["label_mismatches"] == 0
     assert_same(form, model, data, data)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GridSearchCV(LogisticRegression(max_iter=1000), {"C": [0.1, 1]}, cv=2),
+        CalibratedClassifierCV(SVC(), cv=2),
+        VotingClassifier([("a", LogisticRegression(max_iter=1000)), ("b", KNeighborsClassifier())]),
+        MLPClassifier((3,), max_iter=5000, tol=1e-2, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_what_people_log_elsewhere_is_trusted_and_served(model: Any) -> None:
+    data, target = load_wine(return_X_y=True)
+    pipeline = make_pipeline(StandardScaler(), model).fit(data[::2], target[::2])
+    stored = storage.loads(storage.dumps(pipeline))
+    columns = [InputColumn(f"x{number}", "double") for number in range(data.shape[1])]
+    assert_same(form_of(stored, columns, data), pipeline, data, data)
 
 
 class Contrary(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
