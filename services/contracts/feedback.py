@@ -169,7 +169,7 @@ class VersionUse(AnswerModel):
 
     requests: int
     predictions: int = Field(description="Rows")
-    errors: int
+    errors: int = Field(description="Also where the other version then answered")
     average_latency_ms: float | None
     shadow_predictions: int
     accuracy: float | None = Field(description="From labels of the last 24 hours")
@@ -189,8 +189,8 @@ class MetricsAnswer(AnswerModel):
     """Figures of all predictions that are kept."""
 
     total_requests: int
-    total_predictions: int
-    total_errors: int
+    total_predictions: int = Field(description="Rows")
+    total_errors: int = Field(description="Requests that no version answered")
     average_latency_ms: float = Field(description="0 before the first answer")
     model_versions: dict[str, VersionUse] = Field(description="By `<name>/<version>`")
     predictions_by_class: dict[str, int] = Field(description="Of the last 24 hours")

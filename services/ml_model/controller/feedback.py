@@ -148,8 +148,8 @@ class MetricsResource(Resource):  # type: ignore[misc]
     def get(self, query: MetricsQuery) -> MetricsAnswer:
         """Of all predictions that are kept, shadows apart; the last minutes one by one."""
         figures = self._history.figures(query.minutes)
-        requests = sum(total.requests for total in figures.totals)
-        errors = sum(total.errors for total in figures.totals)
+        requests = sum(total.outcomes for total in figures.totals)
+        errors = sum(total.failures for total in figures.totals)
         latency_ms = sum(total.latency_ms for total in figures.totals)
         return MetricsAnswer(
             total_requests=requests,

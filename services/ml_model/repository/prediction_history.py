@@ -10,10 +10,20 @@ from sqlalchemy.orm import Session, scoped_session
 
 from schema.tables import JobRow, LabelRow, ModelVersionRow, PredictionLogRow, ServingModelRow
 
+# A request that `next` failed and `current` then answered is one request, and well answered.
+_IS_OUTCOME = """
+    (p.row_number = 0 AND p.slot <> 'shadow' AND (p.error IS NULL OR NOT EXISTS (
+        SELECT FROM prediction_log AS rescue
+        WHERE rescue.request_id = p.request_id AND rescue.row_number = 0
+          AND rescue.slot <> 'shadow' AND rescue.error IS NULL)))
+"""
+
 _TOTALS = text(
-    """
+    f"""
     SELECT p.model_version_id, v.registered_name, v.version,
            count(*) FILTER (WHERE p.slot <> 'shadow' AND p.row_number = 0) AS requests,
+           count(*) FILTER (WHERE {_IS_OUTCOME}) AS outcomes,
+           count(p.error) FILTER (WHERE {_IS_OUTCOME}) AS failures,
            count(*) FILTER (WHERE p.slot <> 'shadow' AND p.error IS NULL) AS predictions,
            count(p.error) FILTER (WHERE p.slot <> 'shadow' AND p.row_number = 0) AS errors,
            count(*) FILTER (WHERE p.slot = 'shadow' AND p.error IS NULL) AS shadow_predictions,
@@ -23,21 +33,21 @@ _TOTALS = text(
     LEFT JOIN model_versions AS v ON v.id = p.model_version_id
     GROUP BY p.model_version_id, v.registered_name, v.version
     ORDER BY p.model_version_id
-    """
+    """  # noqa: S608 - our own constants
 )
 
 _MINUTES = text(
-    """
-    SELECT date_trunc('minute', created_at) AS minute,
+    f"""
+    SELECT date_trunc('minute', p.created_at) AS minute,
            count(*) AS requests,
-           count(error) AS errors,
-           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY latency_us)
-               FILTER (WHERE error IS NULL) AS percentiles_us
-    FROM prediction_log
-    WHERE created_at >= date_trunc('minute', now()) - make_interval(mins => :minutes - 1)
-      AND slot <> 'shadow' AND row_number = 0
+           count(p.error) AS errors,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY p.latency_us)
+               FILTER (WHERE p.error IS NULL) AS percentiles_us
+    FROM prediction_log AS p
+    WHERE p.created_at >= date_trunc('minute', now()) - make_interval(mins => :minutes - 1)
+      AND {_IS_OUTCOME}
     GROUP BY 1 ORDER BY 1
-    """
+    """  # noqa: S608 - our own constants
 )
 
 _CLASSES = text(
@@ -113,12 +123,18 @@ class InputNames:
 
 @dataclass(frozen=True)
 class VersionTotal:
-    """How much a version was used; `latency_ms` is the sum over its answered requests."""
+    """How much a version was used.
+
+    `requests` and `errors` are those that it was given; `outcomes` and `failures` leave out the
+    failed ones that the other version then answered. `latency_ms` is the sum over its answers.
+    """
 
     version_id: int
     registered_name: str
     version: int
     requests: int
+    outcomes: int
+    failures: int
     predictions: int
     errors: int
     shadow_predictions: int
@@ -219,6 +235,8 @@ class SqlPredictionHistory:
                 row.registered_name or str(row.model_version_id),
                 row.version or 0,
                 row.requests,
+                row.outcomes,
+                row.failures,
                 row.predictions,
                 row.errors,
                 row.shadow_predictions,

@@ -308,6 +308,17 @@ class TestMetrics:
         assert answer["predictions_by_class"] == {"0": 2, "1": 2, "2": 1}
         assert answer["retrainings"] == 0
 
+    def test_a_request_that_current_answered_after_next_had_failed_is_one(
+        self, lab: SlotsLab
+    ) -> None:
+        lab.log(TWO, "next", [ValueError("no")] * 2)
+        lab.log(ONE, "current", [0])
+        answer = lab.ask("GET", "/metrics")
+        assert (answer["total_requests"], answer["total_errors"]) == (2, 1)
+        assert answer["model_versions"]["flower/2"]["errors"] == 2
+        [minute] = answer["per_minute"]
+        assert (minute["requests"], minute["errors"]) == (2, 1)
+
     def test_minutes(self, lab: SlotsLab) -> None:
         lab.log(ONE, "current", [0] * 3, latency_ms=[1.0, 2.0, 3.0], ago="5 min")
         lab.log(ONE, "current", [0, ValueError("no")], first=10, ago="10 min")
