@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
-from flask import Flask
+from flask import Flask, current_app
 from mlflow import MlflowClient
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types.schema import ColSpec, Schema
@@ -463,3 +464,36 @@ class Doubled:
 
     def transform(self, X: Any) -> Any:
         return np.asarray(X) * 2
+
+
+def test_two_at_once_prepare_one_version(kitchen: Kitchen) -> None:
+    uri = kitchen.iris().model_uri
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    barrier, found = threading.Barrier(3), []
+
+    def prepare() -> None:
+        with app.app_context():
+            barrier.wait(30)
+            found.append(kitchen.serving.prepare(uri).id)
+
+    threads = [threading.Thread(target=prepare) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 3 and len(set(found)) == 1
+    assert kitchen.lab.count("model_versions") == kitchen.lab.count("serving_models") == 1
+
+
+def test_a_tag_that_mlflow_does_not_take_stops_nobody(
+    kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"untagged-{uuid4().hex[:8]}"
+    registered(kitchen, name)
+
+    def fail(*_: Any) -> None:
+        raise MlflowUnavailable()
+
+    monkeypatch.setattr(ModelUris, "tag", fail)
+    version = kitchen.serving.prepare(f"models:/{name}/1")
+    assert kitchen.serving.load(version.id).runtime == "onnx"
