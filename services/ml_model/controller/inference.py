@@ -17,6 +17,8 @@ from ml_model.service.inference import InferenceService
 from servicekit.api import endpoint
 from servicekit.telemetry import request_id
 
+WINE_ROW = [13.2, 1.78, 2.14, 11.2, 100.0, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050.0]
+
 
 class InferenceResource(Resource):  # type: ignore[misc]
     """`POST /inference`."""
@@ -29,7 +31,7 @@ class InferenceResource(Resource):  # type: ignore[misc]
         body=InferenceRequest,
         answers={200: InferenceAnswer},
         errors=(404, 409, 422),
-        example={"data": [[5.1, 3.5, 1.4, 0.2]], "registered_model_name": "RandomForest"},
+        example={"data": [WINE_ROW]},
     )
     def post(self, body: InferenceRequest) -> InferenceAnswer:
         """Every input and prediction is stored with name and version before the answer, and with
@@ -75,7 +77,7 @@ class EvaluateResource(Resource):  # type: ignore[misc]
         body=EvaluateRequest,
         answers={200: EvaluateAnswer},
         errors=(404, 409, 422),
-        example={"dataset_name": "iris", "registered_model_name": "RandomForest"},
+        example={"dataset_name": "wine", "dataset": "testing"},
     )
     def post(self, body: EvaluateRequest) -> EvaluateAnswer:
         """The run `eval_<time>` keeps metrics, rows and predictions; a failure is a FAILED run with
