@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from launcher.env_file import ensure_env_file, read_env_file
 from launcher.errors import LaunchError
@@ -71,7 +72,8 @@ def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
         for name, field in fields.items():
             if name not in OURS:
                 value = shown[f"CELLAR_{name.upper()}"]
-                assert type(field.default)(value) == field.default, name
+                read: object = TypeAdapter(type(field.default)).validate_strings(value)
+                assert read == field.default, name
 
 
 def test_every_program_has_its_own_role_and_password_and_no_others(
