@@ -59,6 +59,9 @@ class JobRunner:
         job = begun.job
         set_request_id(job.request_id)
         log.info("Job %d (%s) begins, attempt %d", job.id, job.kind, job.attempts)
+        if begun.unwanted:
+            await self._cancel(job)
+            return
         if begun.again:
             await self._tidy(job, "FAILED")
         child = await self._children.take()
@@ -70,14 +73,15 @@ class JobRunner:
             await self._scopes.call(self._runs.stopped, job)
             raise
         except ChildEnded as error:
+            if await self._scopes.call(self._runs.cancel_requested, job.id):
+                await self._cancel(job)
+                return
             await self._tidy(job, "FAILED")
             await self._scopes.call(self._runs.interrupted, job, str(error))
             raise JobInterrupted(str(error)) from error
         if outcome == "cancelled":
             await child.kill()
-            await self._tidy(job, "KILLED")
-            await self._scopes.call(self._runs.cancelled, job)
-            log.info("Job %d is cancelled", job.id)
+            await self._cancel(job)
             return
         self._children.give_back(child)
         if outcome == "given up":
@@ -104,6 +108,11 @@ class JobRunner:
                     return "cancelled"
         finally:
             work.cancel()
+
+    async def _cancel(self, job: Job) -> None:
+        await self._tidy(job, "KILLED")
+        await self._scopes.call(self._runs.cancelled, job)
+        log.info("Job %d is cancelled", job.id)
 
     async def _tidy(self, job: Job, status: Status) -> None:
         """Remove what is half done, unless the job has ended after all; MLflow may be away."""

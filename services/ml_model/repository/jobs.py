@@ -183,16 +183,21 @@ class SqlJobs:
         )
         return ended and self._released(ended)
 
-    def cancel(self, job_id: int, *states: JobState) -> Job | None:
-        """Mark a job as cancelled if it is in one of `states`; else None."""
-        ended = self._end(
-            job_id, JobRow.state.in_(states), "cancelled", "cancelled", cancel_requested=True
-        )
-        return ended and self._released(ended)
+    def cancel(self, job_id: int) -> Job | None:
+        """Mark a job as cancelled if it is unfinished; else None."""
+        return self._cancelled(job_id, JobRow.state.in_(UNFINISHED))
+
+    def cancel_unbegun(self, job_id: int) -> Job | None:
+        """Mark a job as cancelled if nobody has begun it yet; else None."""
+        return self._cancelled(job_id, (JobRow.state == "queued") & JobRow.started_at.is_(None))
 
     def ask_to_cancel(self, job_id: int) -> Job | None:
-        """Ask whoever runs the job to end it; None unless it runs."""
-        return self._changed(job_id, JobRow.state == "running", cancel_requested=True)
+        """Ask whoever runs the job, or begins it again, to end it; None of a finished one."""
+        return self._changed(job_id, JobRow.state.in_(UNFINISHED), cancel_requested=True)
+
+    def _cancelled(self, job_id: int, condition: ColumnElement[bool]) -> Job | None:
+        ended = self._end(job_id, condition, "cancelled", "cancelled", cancel_requested=True)
+        return ended and self._released(ended)
 
     def _end(
         self,

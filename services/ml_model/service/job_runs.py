@@ -12,10 +12,15 @@ from servicekit.database import Database
 
 @dataclass(frozen=True)
 class Begun:
-    """An attempt that is begun; `again` where there was one before it, counted or not."""
+    """An attempt that is begun.
+
+    `again` where there was one before it, counted or not; `unwanted` where the job was cancelled
+    meanwhile, so that the attempt is only to tidy up.
+    """
 
     job: Job
     again: bool
+    unwanted: bool
 
 
 class JobRuns:
@@ -32,21 +37,17 @@ class JobRuns:
     def begin(self, job_id: int) -> Begun | None:
         """Count an attempt and return it; None where there is nothing (more) to do.
 
-        A job that was cancelled while nobody ran it ends here, and one whose process ended under
-        it `MOST_ATTEMPTS` times.
+        A job whose process ended under it `MOST_ATTEMPTS` times fails here.
         """
         with self._database.transaction():
             found = self._jobs.find(job_id)
             if found is None or found.finished:
                 return None
-            if found.cancel_requested:
-                self._jobs.cancel(job_id, "queued", "running")
-                return None
             begun = self._jobs.begin(job_id)
             if begun is None:
                 return None
-            if begun.attempts <= MOST_ATTEMPTS:
-                return Begun(begun, found.started_at is not None)
+            if begun.cancel_requested or begun.attempts <= MOST_ATTEMPTS:
+                return Begun(begun, found.started_at is not None, begun.cancel_requested)
             reason = f"The work was interrupted {MOST_ATTEMPTS} times; see the log of the jobs."
             self._jobs.fail(
                 job_id,
@@ -124,7 +125,7 @@ class JobRuns:
     def cancelled(self, job: Job) -> None:
         """End a job whose process was ended because somebody asked for it."""
         with self._database.transaction():
-            self._jobs.cancel(job.id, "queued", "running")
+            self._jobs.cancel(job.id)
 
     def defer_forgotten(self) -> list[int]:
         """Put unfinished jobs into the queue that do not stand in it, and return them.

@@ -79,7 +79,7 @@ class JobService:
             return self._jobs.page(limit, before_id, kind, state, dataset_name)
 
     def cancel(self, job_id: int) -> Job:
-        """End a waiting job at once, ask for the end of a running one; again changes nothing.
+        """End a job at once that was never begun, ask for the end of another; again is the same.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class JobService:
         """
         with self._database.transaction():
             job = self._get(job_id)
-            job = self._jobs.cancel(job_id, "queued") or self._jobs.ask_to_cancel(job_id) or job
+            job = self._jobs.cancel_unbegun(job_id) or self._jobs.ask_to_cancel(job_id) or job
         if job.state in ("succeeded", "failed"):
             raise JobFinished(f"Job {job_id} has {job.state} already.")
         return job
