@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 HOT_BODY_BYTES = 64 * 1024
 """Larger bodies would hold up the event loop; they go to a thread."""
 
+MOST_ADDRESS_CHARACTERS = 4096
+"""As gunicorn has it for the other services."""
+
 Headers = list[tuple[str, str]]
 
 
@@ -91,6 +94,8 @@ class Gateway:
 
     async def _answer(self, scope: Any, protocol: Any) -> HotAnswer:
         route = self._hot.routes.get((scope.method, scope.path))
+        if route is None and len(scope.path) + len(scope.query_string) > MOST_ADDRESS_CHARACTERS:
+            return _flask_answer(error_response(414, *HTTP_ADVICE[414]))
         headers = scope.headers
         length = headers.get("content-length")
         if length is not None and length.isdecimal() and int(length) <= self._max_body:
@@ -147,6 +152,8 @@ def environment(scope: Any, headers: Any, body: bytes) -> dict[str, Any]:
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"
         environ[key] = f"{environ[key]},{value}" if key in environ else value
+    # The body is known by now, also one that came in chunks; one byte above the limit is a 413.
+    environ.setdefault("CONTENT_LENGTH", str(len(body)))
     if scope.authority and "HTTP_HOST" not in environ:
         environ["HTTP_HOST"] = scope.authority
     return environ
