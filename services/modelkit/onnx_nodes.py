@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 from skl2onnx import update_registered_converter
+from skl2onnx._parse import _parse_sklearn_simple_model
 from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -43,12 +44,11 @@ def register() -> None:
         (_boosting, (HistGradientBoostingClassifier,)),
         (_neighbours, (KNeighborsClassifier,)),
     ):
-        # An estimator without probabilities may not have the option that makes no dictionaries.
-        options = None if nodes is _linear_scores else {"zipmap": [True, False]}
         for estimator in estimators:
-            alias = f"Cellar{estimator.__name__}{nodes.__name__}"
+            # With the module: two estimators are called LogisticRegression.
+            alias = f"Cellar{estimator.__module__}.{estimator.__name__}"
             update_registered_converter(
-                estimator, alias, _classifier_shapes, nodes, options=options
+                estimator, alias, _classifier_shapes, nodes, parser=_labels_and_scores
             )
     for nodes, estimators in (
         (_forest, (DecisionTreeRegressor, RandomForestRegressor, ExtraTreesRegressor)),
@@ -120,6 +120,14 @@ def _classes(estimator: Any) -> NDArray[Any]:
     if not texts:
         raise NotImplementedError(f"Classes of the type {classes.dtype}.")
     return classes
+
+
+def _labels_and_scores(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Declare two arrays as a classifier's outputs; skl2onnx's own way makes dictionaries.
+
+    The option against these would make it look through every tree of a forest.
+    """
+    return _parse_sklearn_simple_model(scope, model, inputs, custom_parsers)
 
 
 def _same_shape(operator: Any) -> None:
