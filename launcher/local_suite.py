@@ -127,7 +127,7 @@ class LocalSuite:
 
     def lack_of_jobs(self) -> str:
         """Return "" when the program that runs the jobs does, else what it lacks."""
-        jobs = self._supervisor.states().get(JOBS)
+        jobs = self._supervisor.states().get(JOBS) if self.is_running() else None
         if jobs is not None and jobs.state == "RUNNING":
             return ""
         return jobs.state.lower() if jobs else "stopped"
