@@ -54,7 +54,7 @@ def slot_routes(database: Database, models: Preparation, serving: ServingState) 
     judged = {"labels": LabelService(database, labels, versions, ledger)}
     history = {
         "history": PredictionHistoryService(
-            database, SqlPredictionHistory(session), labels, versions
+            database, SqlPredictionHistory(session), labels, versions, ledger
         )
     }
     return [

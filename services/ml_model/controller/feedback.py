@@ -20,8 +20,13 @@ from contracts.feedback import (
     VersionQuality,
     VersionUse,
 )
+from ml_model.quality import Quality
 from ml_model.service.labels import LabelService
-from ml_model.service.prediction_history import HistoryEntry, PredictionHistoryService
+from ml_model.service.prediction_history import (
+    HistoryEntry,
+    PredictionHistoryService,
+)
+from ml_model.version_total import VersionTotal
 from servicekit.api import endpoint
 
 
@@ -83,7 +88,7 @@ class QualityResource(Resource):  # type: ignore[misc]
                 VersionQuality(
                     registered_model_name=item.version.registered_name,
                     model_version=str(item.version.version),
-                    shadow=item.total.shadow,
+                    shadow=item.shadow,
                     windows=[
                         QualityWindow(
                             start=window.start.isoformat(),
@@ -148,28 +153,22 @@ class MetricsResource(Resource):  # type: ignore[misc]
     def get(self, query: MetricsQuery) -> MetricsAnswer:
         """Of all predictions that are kept, shadows apart; the last minutes one by one."""
         figures = self._history.figures(query.minutes)
-        requests = sum(total.outcomes for total in figures.totals)
-        errors = sum(total.failures for total in figures.totals)
-        latency_ms = sum(total.latency_ms for total in figures.totals)
+        whole = sum((use.total for use in figures.versions), VersionTotal())
         return MetricsAnswer(
-            total_requests=requests,
-            total_predictions=sum(total.predictions for total in figures.totals),
-            total_errors=errors,
-            average_latency_ms=latency_ms / (requests - errors) if requests > errors else 0.0,
+            total_requests=whole.answers + whole.failures,
+            total_predictions=whole.predictions,
+            total_errors=whole.failures,
+            average_latency_ms=whole.average_latency_ms or 0.0,
             model_versions={
-                f"{total.registered_name}/{total.version}": VersionUse(
-                    requests=total.requests,
-                    predictions=total.predictions,
-                    errors=total.errors,
-                    average_latency_ms=(
-                        total.latency_ms / (total.requests - total.errors)
-                        if total.requests > total.errors
-                        else None
-                    ),
-                    shadow_predictions=total.shadow_predictions,
-                    accuracy=figures.accuracies.get((total.registered_name, total.version)),
+                f"{use.registered_name}/{use.version}": VersionUse(
+                    requests=use.total.requests,
+                    predictions=use.total.predictions,
+                    errors=use.total.errors,
+                    average_latency_ms=use.total.average_latency_ms,
+                    shadow_predictions=use.total.shadow_predictions,
+                    accuracy=figures.accuracies.get((use.registered_name, use.version)),
                 )
-                for total in figures.totals
+                for use in figures.versions
             },
             predictions_by_class=dict(figures.classes),
             retrainings=figures.retrainings,
@@ -186,7 +185,7 @@ class MetricsResource(Resource):  # type: ignore[misc]
         )
 
 
-def _figures(quality: Any) -> dict[str, Any]:
+def _figures(quality: Quality) -> dict[str, Any]:
     return {
         "predictions": quality.predictions,
         "labelled": quality.labelled,

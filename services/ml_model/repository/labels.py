@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session, scoped_session
 
+from ml_model.quality import Quality
 from ml_model.repository.label_matching import CLASS_NAMES, IS_RIGHT
 
 # Every label is sent as one element of three parallel arrays: one statement for any number. In the
@@ -34,37 +35,47 @@ _MATCHED = text(
     """
 )
 
-_FIGURES = """
-    count(*) AS predictions,
-    count(*) FILTER (WHERE is_labelled) AS labelled,
-    avg(CASE WHEN is_right THEN 1.0 ELSE 0.0 END)
-        FILTER (WHERE is_labelled AND predicted_class IS NOT NULL) AS accuracy,
-    avg(abs(predicted_value - truth)) FILTER (WHERE is_labelled) AS mean_absolute_error,
-    sum((predicted_value - truth) ^ 2) FILTER (WHERE is_labelled) AS squared_errors,
-    var_pop(truth) FILTER (WHERE is_labelled AND predicted_value IS NOT NULL)
-        * count(*) FILTER (WHERE is_labelled AND predicted_value IS NOT NULL) AS squared_deviations
+_WINDOW = "date_bin(make_interval(secs => :window_s), p.created_at, :end)"
+
+_OF_VERSIONS = """
+    p.created_at >= :since AND p.error IS NULL
+    AND (CAST(:version_ids AS bigint[]) IS NULL
+         OR p.model_version_id = ANY(CAST(:version_ids AS bigint[])))
 """
 
-_QUALITY = f"""
+_PREDICTIONS = text(
+    f"""
+    SELECT model_version_id, slot = 'shadow' AS shadow, {_WINDOW} AS start, count(*) AS predictions
+    FROM prediction_log AS p
+    WHERE {_OF_VERSIONS}
+    GROUP BY 1, 2, 3
+    """  # noqa: S608 - our own constants
+)
+
+# Sums that can be added up over windows. The labels are few: only they are judged.
+_JUDGED = text(
+    f"""
     WITH names AS ({CLASS_NAMES}),
     judged AS (
-        SELECT p.model_version_id, p.slot = 'shadow' AS shadow, p.predicted_class,
-               p.predicted_value, l.value AS truth, {IS_RIGHT} AS is_right,
-               (l.request_id IS NOT NULL
-                AND (p.predicted_class IS NOT NULL OR l.value IS NOT NULL)) AS is_labelled,
-               date_bin(make_interval(secs => :window_s), p.created_at, :end) AS start
-        FROM prediction_log AS p
-        LEFT JOIN labels AS l USING (request_id, row_number)
+        SELECT p.model_version_id, p.slot = 'shadow' AS shadow, {_WINDOW} AS start,
+               p.predicted_class IS NOT NULL AS is_class, {IS_RIGHT} AS is_right,
+               p.predicted_value, l.value AS truth
+        FROM labels AS l
+        JOIN prediction_log AS p USING (request_id, row_number)
         LEFT JOIN names USING (model_version_id, predicted_class)
-        WHERE p.created_at >= :since AND p.error IS NULL
-          AND (CAST(:version_ids AS bigint[]) IS NULL
-               OR p.model_version_id = ANY(CAST(:version_ids AS bigint[])))
+        WHERE {_OF_VERSIONS} AND (p.predicted_class IS NOT NULL OR l.value IS NOT NULL)
     )
-    SELECT model_version_id, shadow, start, {_FIGURES}
-    FROM judged
-    GROUP BY GROUPING SETS ((model_version_id, shadow), (model_version_id, shadow, start))
-    ORDER BY model_version_id DESC, shadow, start DESC NULLS FIRST
-"""  # noqa: S608 - our own constants
+    SELECT model_version_id, shadow, start,
+           count(*) FILTER (WHERE is_class) AS classes,
+           count(*) FILTER (WHERE is_class AND is_right) AS right_ones,
+           count(*) FILTER (WHERE NOT is_class) AS numbers,
+           coalesce(sum(abs(predicted_value - truth)), 0) AS errors,
+           coalesce(sum((predicted_value - truth) ^ 2), 0) AS squared_errors,
+           coalesce(avg(truth) FILTER (WHERE NOT is_class), 0) AS mean_truth,
+           coalesce(var_pop(truth) FILTER (WHERE NOT is_class), 0) AS variance
+    FROM judged GROUP BY 1, 2, 3
+    """  # noqa: S608 - our own constants
+)
 
 # Only what is labelled: the few labels lead to their predictions by the key.
 _ACCURACY = text(
@@ -77,7 +88,7 @@ _ACCURACY = text(
     JOIN model_versions AS v ON v.id = p.model_version_id
     LEFT JOIN names USING (model_version_id, predicted_class)
     WHERE p.created_at >= now() - make_interval(secs => :window_s)
-      AND p.slot <> 'shadow' AND p.predicted_class IS NOT NULL
+      AND p.slot <> 'shadow' AND p.error IS NULL AND p.predicted_class IS NOT NULL
     GROUP BY v.registered_name, v.version
     """  # noqa: S608 - our own constants
 )
@@ -102,20 +113,13 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Quality:
-    """How right the predictions of a version were in a window (start None: in all of them).
-
-    Figures are None where no label can say.
-    """
+class WindowQuality:
+    """The predictions of a version, its answers or its shadow's, in the window from `start` on."""
 
     version_id: int
     shadow: bool
-    start: datetime | None
-    predictions: int
-    labelled: int
-    accuracy: float | None
-    mean_absolute_error: float | None
-    r2: float | None
+    start: datetime
+    quality: Quality
 
 
 class SqlLabels:
@@ -139,19 +143,27 @@ class SqlLabels:
 
     def quality(
         self, *, since: datetime, end: datetime, window_s: float, version_ids: list[int] | None
-    ) -> list[Quality]:
-        """Return figures per version, shadow apart: over all since then, and per window.
+    ) -> list[WindowQuality]:
+        """Return the windows of `window_s` seconds up to `end` that hold a prediction.
 
-        Windows of `window_s` seconds end at `end`. The versions come newest first, each with its
-        sum before its windows.
+        The versions come newest first, each with its newest window first.
         """
-        values = {
-            "since": since,
-            "end": end,
-            "window_s": window_s,
-            "version_ids": version_ids,
+        values = {"since": since, "end": end, "window_s": window_s, "version_ids": version_ids}
+        judged = {
+            (row.model_version_id, row.shadow, row.start): row
+            for row in self._session.execute(_JUDGED, values)
         }
-        return [_quality(row) for row in self._session.execute(text(_QUALITY), values)]
+        found = []
+        for row in self._session.execute(_PREDICTIONS, values):
+            window = (row.model_version_id, row.shadow, row.start)
+            quality = Quality(row.predictions)
+            if window in judged:
+                _, _, _, *sums = judged[window]
+                quality = Quality(row.predictions, *sums)
+            found.append(WindowQuality(*window, quality))
+        # Stable: first by time, then by version.
+        found.sort(key=lambda item: item.start, reverse=True)
+        return sorted(found, key=lambda item: (-item.version_id, item.shadow))
 
     def accuracy_by_version(self, window_s: float) -> Mapping[tuple[str, int], float]:
         """Return by name and number the accuracy of the answers of the last seconds."""
@@ -164,19 +176,3 @@ def _keys(labels: Collection[Label]) -> dict[str, Sequence[Any]]:
         "request_ids": [label.request_id for label in labels],
         "rows": [label.row for label in labels],
     }
-
-
-def _quality(row: Any) -> Quality:
-    r2 = None
-    if row.squared_errors is not None and row.squared_deviations:
-        r2 = 1 - row.squared_errors / row.squared_deviations
-    return Quality(
-        version_id=row.model_version_id,
-        shadow=row.shadow,
-        start=row.start,
-        predictions=row.predictions,
-        labelled=row.labelled,
-        accuracy=None if row.accuracy is None else float(row.accuracy),
-        mean_absolute_error=row.mean_absolute_error,
-        r2=r2,
-    )

@@ -8,44 +8,64 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, scoped_session
 
+from ml_model.version_total import VersionTotal
 from schema.tables import JobRow, LabelRow, ModelVersionRow, PredictionLogRow, ServingModelRow
 
 # A request that `next` failed and `current` then answered is one request, and well answered.
-_IS_OUTCOME = """
-    (p.row_number = 0 AND p.slot <> 'shadow' AND (p.error IS NULL OR NOT EXISTS (
+_NOT_RESCUED = """
+    failed.row_number = 0 AND failed.slot <> 'shadow' AND failed.error IS NOT NULL
+    AND NOT EXISTS (
         SELECT FROM prediction_log AS rescue
-        WHERE rescue.request_id = p.request_id AND rescue.row_number = 0
-          AND rescue.slot <> 'shadow' AND rescue.error IS NULL)))
+        WHERE rescue.request_id = failed.request_id AND rescue.row_number = 0
+          AND rescue.slot <> 'shadow' AND rescue.error IS NULL)
+"""
+
+_IN_TIME = """
+    (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
+    AND (CAST(:until AS timestamptz) IS NULL OR created_at < :until)
 """
 
 _TOTALS = text(
     f"""
-    SELECT p.model_version_id, v.registered_name, v.version,
-           count(*) FILTER (WHERE p.slot <> 'shadow' AND p.row_number = 0) AS requests,
-           count(*) FILTER (WHERE {_IS_OUTCOME}) AS outcomes,
-           count(p.error) FILTER (WHERE {_IS_OUTCOME}) AS failures,
-           count(*) FILTER (WHERE p.slot <> 'shadow' AND p.error IS NULL) AS predictions,
-           count(p.error) FILTER (WHERE p.slot <> 'shadow' AND p.row_number = 0) AS errors,
-           count(*) FILTER (WHERE p.slot = 'shadow' AND p.error IS NULL) AS shadow_predictions,
-           coalesce(sum(p.latency_us) FILTER (WHERE p.slot <> 'shadow' AND p.row_number = 0
-                                              AND p.error IS NULL), 0) / 1000.0 AS latency_ms
-    FROM prediction_log AS p
-    LEFT JOIN model_versions AS v ON v.id = p.model_version_id
-    GROUP BY p.model_version_id, v.registered_name, v.version
-    ORDER BY p.model_version_id
+    WITH sums AS (
+        SELECT model_version_id,
+               count(*) FILTER (WHERE slot <> 'shadow' AND row_number = 0) AS requests,
+               count(*) FILTER (WHERE slot <> 'shadow' AND error IS NULL) AS predictions,
+               count(error) FILTER (WHERE slot <> 'shadow' AND row_number = 0) AS errors,
+               count(*) FILTER (WHERE slot = 'shadow' AND error IS NULL) AS shadow_predictions,
+               coalesce(sum(latency_us) FILTER (WHERE slot <> 'shadow' AND row_number = 0
+                                                AND error IS NULL), 0) / 1000.0 AS latency_ms
+        FROM prediction_log
+        WHERE {_IN_TIME}
+        GROUP BY model_version_id
+    ), failures AS (
+        SELECT model_version_id, count(*) AS failures
+        FROM prediction_log AS failed
+        WHERE {_IN_TIME} AND {_NOT_RESCUED}
+        GROUP BY model_version_id
+    )
+    SELECT sums.*, coalesce(failures.failures, 0) AS failures
+    FROM sums LEFT JOIN failures USING (model_version_id)
     """  # noqa: S608 - our own constants
 )
 
 _MINUTES = text(
     f"""
-    SELECT date_trunc('minute', p.created_at) AS minute,
+    WITH outcomes AS (
+        SELECT created_at, latency_us, error FROM prediction_log
+        WHERE created_at >= date_trunc('minute', now()) - make_interval(mins => :minutes - 1)
+          AND slot <> 'shadow' AND row_number = 0 AND error IS NULL
+        UNION ALL
+        SELECT created_at, latency_us, error FROM prediction_log AS failed
+        WHERE created_at >= date_trunc('minute', now()) - make_interval(mins => :minutes - 1)
+          AND {_NOT_RESCUED}
+    )
+    SELECT date_trunc('minute', created_at) AS minute,
            count(*) AS requests,
-           count(p.error) AS errors,
-           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY p.latency_us)
-               FILTER (WHERE p.error IS NULL) AS percentiles_us
-    FROM prediction_log AS p
-    WHERE p.created_at >= date_trunc('minute', now()) - make_interval(mins => :minutes - 1)
-      AND {_IS_OUTCOME}
+           count(error) AS errors,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY latency_us)
+               FILTER (WHERE error IS NULL) AS percentiles_us
+    FROM outcomes
     GROUP BY 1 ORDER BY 1
     """  # noqa: S608 - our own constants
 )
@@ -119,26 +139,6 @@ class InputNames:
     columns: Sequence[str]
     classes: Sequence[Any]
     class_names: Sequence[str]
-
-
-@dataclass(frozen=True)
-class VersionTotal:
-    """How much a version was used.
-
-    `requests` and `errors` are those that it was given; `outcomes` and `failures` leave out the
-    failed ones that the other version then answered. `latency_ms` is the sum over its answers.
-    """
-
-    version_id: int
-    registered_name: str
-    version: int
-    requests: int
-    outcomes: int
-    failures: int
-    predictions: int
-    errors: int
-    shadow_predictions: int
-    latency_ms: float
 
 
 @dataclass(frozen=True)
@@ -227,23 +227,24 @@ class SqlPredictionHistory:
             for row in rows
         }
 
-    def totals(self) -> list[VersionTotal]:
-        """Return the sums of the whole log per version."""
-        return [
-            VersionTotal(
-                row.model_version_id,
-                row.registered_name or str(row.model_version_id),
-                row.version or 0,
+    def totals(self, since: datetime | None, until: datetime | None) -> dict[int, VersionTotal]:
+        """Return sums by version of what was logged from `since` on, before `until`."""
+        return {
+            row.model_version_id: VersionTotal(
                 row.requests,
-                row.outcomes,
                 row.failures,
                 row.predictions,
                 row.errors,
                 row.shadow_predictions,
                 float(row.latency_ms),
             )
-            for row in self._session.execute(_TOTALS)
-        ]
+            for row in self._session.execute(_TOTALS, {"since": since, "until": until})
+        }
+
+    def extent(self) -> tuple[int | None, datetime]:
+        """Return the smallest id in the log (None of an empty one) and the database's time."""
+        row = self._session.execute(select(func.min(PredictionLogRow.id), func.now())).one()
+        return row[0], row[1]
 
     def minutes(self, minutes: int) -> list[Minute]:
         """Return the last minutes that saw a request, the oldest first."""

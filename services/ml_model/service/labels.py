@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from ml_model.errors import ContradictoryLabels
 from ml_model.ledger_entries import NamedVersion
-from ml_model.repository.labels import Label, Quality, SqlLabels
+from ml_model.quality import Quality
+from ml_model.repository.labels import Label, SqlLabels, WindowQuality
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.versions import SqlVersions
 from servicekit.database import Database
@@ -41,6 +43,7 @@ class VersionQuality:
     """A version, its answers or its shadow's: the sum, and each window that holds a prediction."""
 
     version: NamedVersion
+    shadow: bool
     total: Quality
     windows: Sequence[Window]
 
@@ -124,15 +127,14 @@ def as_label(request_id: str, row: int, value: Any) -> Label:
 
 
 def _by_version(
-    found: Sequence[Quality], names: Mapping[int, NamedVersion], length: timedelta
+    found: Sequence[WindowQuality], names: Mapping[int, NamedVersion], length: timedelta
 ) -> Iterable[VersionQuality]:
-    """Put each sum together with its windows; a version without a record is left out."""
-    for total in found:
-        if total.start is None and total.version_id in names:
-            windows = [
-                Window(item.start, item.start + length, item)
-                for item in found
-                if item.start is not None
-                and (item.version_id, item.shadow) == (total.version_id, total.shadow)
-            ]
-            yield VersionQuality(names[total.version_id], total, windows)
+    """Add up the windows of each version, which follow each other; one without a record is left
+    out.
+    """
+    for (version_id, shadow), group in groupby(found, lambda item: (item.version_id, item.shadow)):
+        if version_id not in names:
+            continue
+        windows = [Window(item.start, item.start + length, item.quality) for item in group]
+        total = sum((window.quality for window in windows), Quality())
+        yield VersionQuality(names[version_id], shadow, total, windows)

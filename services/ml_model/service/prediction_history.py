@@ -2,20 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from ml_model.pacing import Paced
 from ml_model.repository.labels import SqlLabels
+from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.prediction_history import (
     InputNames,
     LoggedPrediction,
     Minute,
     SqlPredictionHistory,
-    VersionTotal,
 )
 from ml_model.repository.versions import SqlVersions
 from ml_model.service.labels import ACCURACY_WINDOW_S
+from ml_model.version_total import VersionTotal
 from servicekit.database import Database
+
+SETTLES_S = 60.0
+"""Rows get their time when their transaction begins: by then each is committed or never will be."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,19 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True)
+class VersionUse:
+    """A version and its sums over the whole log."""
+
+    registered_name: str
+    version: int
+    total: VersionTotal
+
+
+@dataclass(frozen=True)
 class PredictionFigures:
     """Sums per version, minutes, classes of the last 24 hours, accuracies by name and number."""
 
-    totals: list[VersionTotal]
+    versions: list[VersionUse]
     minutes: list[Minute]
     classes: Mapping[str, int]
     accuracies: Mapping[tuple[str, int], float]
@@ -51,11 +65,15 @@ class PredictionHistoryService:
         history: SqlPredictionHistory,
         labels: SqlLabels,
         versions: SqlVersions,
+        ledger: SqlLedger,
     ) -> None:
         self._database = database
         self._history = history
         self._labels = labels
         self._versions = versions
+        self._ledger = ledger
+        self._settled: _Settled | None = None
+        self._of_the_day: Paced[tuple[Mapping[str, int], Mapping[tuple[str, int], float]]] = Paced()
 
     def page(
         self,
@@ -86,13 +104,61 @@ class PredictionHistoryService:
     def figures(self, minutes: int) -> PredictionFigures:
         """Return the figures of everything that is logged."""
         with self._database.transaction():
-            return PredictionFigures(
-                totals=self._history.totals(),
-                minutes=self._history.minutes(minutes),
-                classes=self._history.classes(),
-                accuracies=self._labels.accuracy_by_version(ACCURACY_WINDOW_S),
-                retrainings=self._history.count_retrainings(),
+            totals = self._totals()
+            names = self._ledger.names_of(totals)
+            found = self._history.minutes(minutes)
+            retrainings = self._history.count_retrainings()
+            classes, accuracies = self._of_the_day.get(
+                lambda: (
+                    self._history.classes(),
+                    self._labels.accuracy_by_version(ACCURACY_WINDOW_S),
+                )
             )
+        return PredictionFigures(
+            versions=[
+                VersionUse(names[version_id].registered_name, names[version_id].version, total)
+                for version_id, total in sorted(totals.items())
+                if version_id in names
+            ],
+            minutes=found,
+            classes=classes,
+            accuracies=accuracies,
+            retrainings=retrainings,
+        )
+
+    def _totals(self) -> Mapping[int, VersionTotal]:
+        """Return the sums of the whole log by version, counting only what is new since last time.
+
+        What is older than `SETTLES_S` does not change until the oldest rows are deleted.
+        """
+        oldest_id, now = self._history.extent()
+        until = now - timedelta(seconds=SETTLES_S)
+        settled = self._settled
+        if settled is None or settled.oldest_id != oldest_id or settled.until > until:
+            settled = _Settled(oldest_id, until, self._history.totals(None, until))
+        else:
+            newly = self._history.totals(settled.until, until)
+            settled = _Settled(oldest_id, until, _sum(settled.totals, newly))
+        self._settled = settled
+        return _sum(settled.totals, self._history.totals(until, None))
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """Sums of everything logged before `until`."""
+
+    oldest_id: int | None
+    until: datetime
+    totals: Mapping[int, VersionTotal]
+
+
+def _sum(
+    one: Mapping[int, VersionTotal], other: Mapping[int, VersionTotal]
+) -> dict[int, VersionTotal]:
+    return {
+        version_id: one.get(version_id, VersionTotal()) + other.get(version_id, VersionTotal())
+        for version_id in one.keys() | other.keys()
+    }
 
 
 def in_words(logged: LoggedPrediction, names: InputNames | None) -> HistoryEntry:

@@ -319,6 +319,25 @@ class TestMetrics:
         [minute] = answer["per_minute"]
         assert (minute["requests"], minute["errors"]) == (2, 1)
 
+    def test_sums_stay_right_while_rows_come_and_go(self, lab: SlotsLab) -> None:
+        def total() -> int:
+            return int(lab.ask("GET", "/metrics")["total_requests"])
+
+        lab.log(ONE, "current", [0] * 3, ago="91 days")
+        lab.log(ONE, "current", [0] * 4, first=10, ago="2 min")
+        lab.log(ONE, "current", [0] * 5, first=20)
+        assert [total(), total()] == [12, 12]
+        lab.log(TWO, "next", [0], first=30)
+        assert total() == 13
+        with lab.app.app_context():
+            lab.retention.delete_older(90)
+        assert total() == 10
+        # Rows that were new at the first look are settled by now, and counted once.
+        lab.database.execute(
+            "UPDATE prediction_log SET created_at = created_at - interval '1 hour'"
+        )
+        assert make_slots_lab(lab.database).ask("GET", "/metrics")["total_requests"] == 10
+
     def test_minutes(self, lab: SlotsLab) -> None:
         lab.log(ONE, "current", [0] * 3, latency_ms=[1.0, 2.0, 3.0], ago="5 min")
         lab.log(ONE, "current", [0, ValueError("no")], first=10, ago="10 min")
