@@ -114,6 +114,9 @@ def _exact_kolmogorov_smirnov(reference: FloatArray, current: FloatArray) -> tup
     urn. The chain over the number of reference balls drawn so far is followed; what reaches the
     observed gap at the end of a group of equal values is taken out and adds up to the p-value.
     """
+    if len(reference) > len(current):
+        # The same by symmetry, with fewer states to follow.
+        reference, current = current, reference
     n, m = len(reference), len(current)
     rows = n + m
     values = np.concatenate([reference, current])
@@ -126,25 +129,28 @@ def _exact_kolmogorov_smirnov(reference: FloatArray, current: FloatArray) -> tup
     gap = int(np.abs(drawn * m - (steps - drawn) * n)[ends].max())
     if gap == 0:
         return 0.0, 1.0
-    states = np.arange(n + 1, dtype=float)
+    states = np.arange(n + 2, dtype=float)
     reference_left, current_left = n - states, states + (m + 1)
-    chance = np.zeros(n + 1)
+    # chance[i] stands for i reference balls drawn; only chance[low:high] is not 0.
+    chance = np.zeros(n + 2)
     chance[0] = 1.0
+    low, high = 0, 1
     p_value = 0.0
     for step in range(1, rows + 1):
-        moved = chance * reference_left
-        chance *= current_left - step
-        chance[1:] += moved[:-1]
-        chance /= rows - step + 1
+        moved = chance[low:high] * reference_left[low:high]
+        chance[low:high] *= current_left[low:high] - step
+        chance[low + 1 : high + 1] += moved
+        high = min(high + 1, n + 1)
+        chance[low:high] /= rows - step + 1
         if ends[step - 1]:
             # Out of bounds is |i * rows - step * n| >= gap, i reference balls being drawn.
-            low, high = (step * n - gap) // rows + 1, -(-(step * n + gap) // rows)
-            if low > 0:
-                p_value += float(chance[:low].sum())
-                chance[:low] = 0.0
-            if high <= n:
-                p_value += float(chance[high:].sum())
-                chance[high:] = 0.0
+            lowest = max(low, min(high, (step * n - gap) // rows + 1))
+            highest = max(lowest, min(high, -(-(step * n + gap) // rows)))
+            p_value += float(chance[low:lowest].sum() + chance[highest:high].sum())
+            chance[low:lowest] = chance[highest:high] = 0.0
+            low, high = lowest, highest
+            if low == high:
+                break
     return gap / (n * m), min(p_value, 1.0)
 
 
