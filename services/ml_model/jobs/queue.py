@@ -31,6 +31,10 @@ PAUSE_S = 0.5
 T = TypeVar("T")
 
 
+class WorkerEnded(RuntimeError):
+    """The queue's worker ended without being told to."""
+
+
 class RetryAlways(BaseRetryStrategy):
     """Begin a job again that ended with an error; our own row of the job counts how often."""
 
@@ -136,7 +140,13 @@ class JobQueue:
         )
 
     async def work(self) -> None:
-        """Work until told to stop, then end what runs and return."""
+        """Work until told to stop, then end what runs and return.
+
+        Raises
+        ------
+        WorkerEnded
+            Nobody told it to stop: whoever supervises the program starts it again.
+        """
         async with self._app.open_async():
             worker = asyncio.create_task(self._worker.run())  # type: ignore[no-untyped-call]
             stop = asyncio.create_task(self._stopping.wait())
@@ -147,6 +157,8 @@ class JobQueue:
                 await worker
             finally:
                 stop.cancel()
+            if not self._stopping.is_set():
+                raise WorkerEnded("Procrastinate's worker ended by itself; see the log above.")
 
     async def retry_lost(self) -> None:
         """Let jobs begin anew whose worker was killed, or that were lost on their way to ours."""
