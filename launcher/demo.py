@@ -1,6 +1,7 @@
 """The demonstration: a wine classifier's whole life, over HTTP against the running services."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,13 @@ SEARCH: dict[str, Any] = {
     "scoring": "accuracy",
     "cv": 5,
 }
+WINES: tuple[tuple[list[float], int], ...] = (
+    ([14.23, 1.71, 2.43, 15.6, 127, 2.8, 3.06, 0.28, 2.29, 5.64, 1.04, 3.92, 1065], 0),
+    ([12.37, 0.94, 1.36, 10.6, 88, 1.98, 0.57, 0.28, 0.42, 1.95, 1.05, 1.82, 520], 1),
+    ([12.86, 1.35, 2.32, 18.0, 122, 1.51, 1.25, 0.21, 0.94, 4.1, 0.76, 1.29, 630], 2),
+)
+"""A wine of each cultivar, as measured (rows 0, 59 and 130 of the dataset)."""
+ONLINE_REQUESTS = 60
 MANAGEMENT = "/root/tracking/model_management"
 EXPERIMENTS = "/root/tracking/experiments"
 TIMEOUT_S = 300
@@ -48,6 +56,8 @@ class Story:
     scores: dict[str, float] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     """Counts of Evidently's tests, `retraining_needed` and `reasons`."""
+    slots: dict[str, Any] = field(default_factory=dict)
+    """What `GET /slots` answered after the canary."""
 
 
 class Client:
@@ -110,6 +120,7 @@ def tell(client: Client, report_file: Path) -> Story:
     _choose(client, story)
     _deploy_and_score(client, story)
     _monitor(client, story, report_file)
+    _serve(client, story)
     return story
 
 
@@ -190,6 +201,41 @@ def _monitor(client: Client, story: Story, report_file: Path) -> None:
         notes.append("retrain" if story.summary["retraining_needed"] else "keep the model")
 
 
+def _serve(client: Client, story: Story) -> None:
+    with step(
+        f"Predict {ONLINE_REQUESTS} wines online, each committed before it is answered"
+    ) as notes:
+        notes.append(_predict_wines(client))
+    runner_up = max(
+        (model for model in story.run_ids if model != story.chosen), key=story.accuracy.__getitem__
+    )
+    with step(f"Let {runner_up} answer half of them: a canary") as notes:
+        uri = f"runs:/{story.run_ids[runner_up]}/model"
+        client.ask("POST", "ml_model", "/update-model", {"model_uri": uri})
+        client.ask("POST", "ml_model", "/set-canary-probability", {"probability": 0.5})
+        client.ask("POST", "ml_model", "/set-shadow", {"shadow": True})
+        notes.append(_predict_wines(client))
+    with step("Compare the two, and send everybody back to current") as notes:
+        story.slots = client.ask("GET", "ml_model", "/slots")
+        if story.slots["agreement"] is not None:
+            notes.append(f"they agree on {story.slots['agreement']:.0%}")
+        client.ask("POST", "ml_model", "/set-shadow", {"shadow": False})
+        client.ask("POST", "ml_model", "/set-canary-probability", {"probability": 1.0})
+
+
+def _predict_wines(client: Client) -> str:
+    """Predict, tell the truth afterwards, and say how it went."""
+    labels, used, right = [], Counter[str](), 0
+    for number in range(ONLINE_REQUESTS):
+        features, cultivar = WINES[number % len(WINES)]
+        answer = client.ask("POST", "ml_model", "/predict", {"features": features})
+        used[answer["model_used"]] += 1
+        right += answer["prediction"] == cultivar
+        labels.append({"request_id": answer["request_id"], "label": cultivar})
+    client.ask("POST", "ml_model", "/labels", {"labels": labels})
+    return f"{', '.join(f'{slot} {count}' for slot, count in sorted(used.items()))}; {right} right"
+
+
 def _load(client: Client, set_name: str) -> str:
     answer = client.ask("POST", "simulator", "/root/simulator", {"set_name": set_name})
     missing = f", {answer['missing_cells']} cells missing" if answer["missing_cells"] else ""
@@ -237,6 +283,7 @@ def _show_places(suite: Suite, experiment_id: str) -> None:
     # Without the parameter MLflow opens an experiment as one of language models.
     runs = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
     places = {
+        "Dashboard": f"{url('monitoring')}/dashboard",
         "MLflow UI": f"{url('mlflow')}/{runs}",
         **{f"API of {name}": f"{url(name)}/docs" for name in SERVICES},
         "Evidently's report": (suite.places.demo / "report.html").resolve().as_uri(),
