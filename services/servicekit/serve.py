@@ -90,7 +90,8 @@ def _serve_with_event_loop(app: Flask, settings: ServiceSettings) -> None:
 
     from servicekit.async_gateway import Gateway
 
-    def load() -> Gateway:
+    # An RSGI application is an object; granian's types know functions only.
+    def load() -> Any:
         _start_worker(app)
         return Gateway(
             app.wsgi_app,
