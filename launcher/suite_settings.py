@@ -35,6 +35,7 @@ OURS = {
     "database_name",
     "mlflow_database_name",
     "mlflow_port",
+    "ml_model_public_port",
     "bind_host",
     "port",
     *(f"{name}_url" for name in (*SERVICES, "mlflow")),
