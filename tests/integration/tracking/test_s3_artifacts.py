@@ -14,6 +14,8 @@ from sklearn.datasets import load_wine
 
 import simulator.app
 import simulator.settings
+from mlflowrest.client import Mlflow
+from mlflowrest.errors import MlflowNotFound
 from tests.integration.tracking.conftest import Lab, MlServiceStandIn, laboratory, new_name
 from tests.support.databases import DatabaseServer, TestDatabase
 from tests.support.mlflow_fixture import MlflowServer, running_mlflow
@@ -171,3 +173,19 @@ def test_why_no_bucket_is_made_is_said(storage: Storage, over: dict[str, str], r
 
     with pytest.raises(SystemExit, match=reason):
         make_bucket(settings, patience_s=0)
+
+
+def test_a_file_of_ours_comes_back_and_a_missing_one_is_not_found(
+    storage: Storage, mlflow_on_s3: MlflowServer
+) -> None:
+    artifacts = Mlflow(mlflow_on_s3.url).artifacts
+    path = f"cellar/drift_samples/{new_name()}.json"
+    artifacts.put_json(path, {"rows": [[1.5, None]]})
+    assert artifacts.get_json(path) == {"rows": [[1.5, None]]}
+    assert path in {entry.path for entry in artifacts.list("cellar/drift_samples")}
+    artifacts.delete(path)
+    artifacts.delete(path)
+    # MLflow's proxy answers 500 for an object that a bucket does not have.
+    for missing in (path, "no/such/folder.json"):
+        with pytest.raises(MlflowNotFound):
+            artifacts.get(missing)
