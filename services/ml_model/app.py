@@ -78,5 +78,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         },
         collectors=[accuracy_gauge(database)],
     )
-    predictions.attach(app)
+    app.extensions["cellar_hot_routes"] = predictions.hot_routes()
+    app.extensions["cellar_worker_start"] = [lambda: state.follow(app.app_context)]
     return app

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from flask import Flask
-
 from ml_model.controller.hot_predict import HotPredict
 from ml_model.controller.invocations import InvocationsResource, PingResource, VersionResource
 from ml_model.controller.open_inference import (
@@ -22,14 +20,14 @@ from ml_model.service.prediction import PredictionService
 from ml_model.service.serving_state import ServingState
 from ml_model.settings import Settings
 from servicekit.api import Route
+from servicekit.async_gateway import HotRoutes
 from servicekit.database import Database
 
 
 class Predictions:
-    """What predicts, with its routes. Nothing is connected and no thread runs before `begin`."""
+    """What predicts, with its routes. Nothing is connected before the first prediction."""
 
     def __init__(self, settings: Settings, database: Database, state: ServingState) -> None:
-        self._state = state
         self._metrics = PredictionMetrics()
         self._commits = GroupCommit(PredictionLogWriter(database.connect).write)
         self.service = PredictionService(
@@ -63,11 +61,6 @@ class Predictions:
             Route(V2InferResource, f"{version}/infer", needs),
         ]
 
-    def attach(self, app: Flask) -> None:
-        """Serve the hot route on the event loop, and follow the ledger in every worker."""
-        app.extensions["cellar_hot_routes"] = HotPredict(self.service, self._metrics).routes(
-            stop=self._commits.stop
-        )
-        app.extensions.setdefault("cellar_worker_start", []).append(
-            lambda: self._state.follow(app.app_context)
-        )
+    def hot_routes(self) -> HotRoutes:
+        """Return the routes of the event loop."""
+        return HotPredict(self.service, self._metrics).routes(stop=self._commits.stop)

@@ -147,7 +147,9 @@ class V2InferResource(Resource):  # type: ignore[misc]
             ]
         },
     )
-    def post(self, body: V2InferRequest, model_name: str, model_version: str | None = None) -> V2InferAnswer:
+    def post(
+        self, body: V2InferRequest, model_name: str, model_version: str | None = None
+    ) -> V2InferAnswer:
         """One input of shape (n, columns), or one of shape (n) or (n, 1) per column. Where both
         slots hold the model, and no version is named, the split decides. `id`, else X-Request-ID,
         is the request id of the prediction log.
