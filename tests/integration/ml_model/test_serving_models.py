@@ -400,7 +400,8 @@ def test_a_trained_version_is_servable_before_it_is_deployed(wine: Lab, kitchen:
     assert model.parity["rows"] == 36
     assert model.class_names == ("class_0", "class_1", "class_2")
     # It imputes: null is a missing value.
-    rows = model.rows_from_records([{"alcohol": 13.2, "proline": None}])
+    assert not any(column.required for column in model.columns)
+    rows = model.rows_from_lists([[13.2, *[None] * 12]])
     assert model.predict(rows).probabilities is not None
     uri = f"models:/{trained['registered_model_name']}/{trained['model_version']}"
     assert kitchen.serving.prepare(uri).id == version_id
