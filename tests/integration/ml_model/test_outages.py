@@ -108,7 +108,7 @@ def test_a_run_that_a_killed_worker_left_open_is_closed(
 
     # The process is gone: nobody marks the run.
     monkeypatch.setattr(mlflow_models, "_log_and_register", kill)
-    monkeypatch.setattr(mlflow_models, "_fail", lambda *_: None)
+    monkeypatch.setattr(mlflow_models, "_end_badly", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         wine.ml.send(*TRAIN)
     assert [run["info"]["status"] for run in wine.training_runs()] == ["RUNNING"]
