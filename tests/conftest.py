@@ -28,7 +28,11 @@ from tests.support.gate import Gate
 
 # `own_suite` and `suite` (session): the whole suite as real processes.
 # `mlflow_server` (session): a real MLflow server on a database of its own.
-pytest_plugins = ["tests.support.suite_fixtures", "tests.support.mlflow_fixture"]
+pytest_plugins = [
+    "tests.support.suite_fixtures",
+    "tests.support.mlflow_fixture",
+    "tests.support.s3_server",
+]
 
 
 class MakeSettings(Protocol):

@@ -4,15 +4,19 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.support.running_suite import Program, free_ports
 
 ACCESS_KEY_ID = "cellar"
 SECRET_ACCESS_KEY = "a secret/with+odd=letters"
+BUCKET = "models"
+PREFIX = "cellar/mlflow"
 START_DEADLINE_S = 60
 
 
@@ -65,3 +69,23 @@ class S3Server:
             for path in root.rglob("*")
             if path.is_file() and str(path.relative_to(root)).startswith(prefix)
         }
+
+
+def in_bucket(server: S3Server, **over: str) -> dict[str, str]:
+    """Return the settings of artifacts in the bucket."""
+    return {
+        "CELLAR_MLFLOW_ARTIFACTS": f"s3://{BUCKET}/{PREFIX}",
+        "CELLAR_S3_ENDPOINT_URL": server.url,
+        "CELLAR_S3_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "CELLAR_S3_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        **over,
+    }
+
+
+@pytest.fixture(scope="module")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The server, running; its buckets stay for the module."""
+    server = S3Server.in_folder(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.program.stop()

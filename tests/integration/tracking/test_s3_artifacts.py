@@ -19,12 +19,9 @@ from mlflowrest.errors import MlflowNotFound
 from tests.integration.tracking.conftest import Lab, MlServiceStandIn, laboratory, new_name
 from tests.support.databases import DatabaseServer, TestDatabase
 from tests.support.mlflow_fixture import MlflowServer, running_mlflow
-from tests.support.s3_server import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
+from tests.support.s3_server import BUCKET, PREFIX, S3Server, in_bucket
 from tracking.make_bucket import make_bucket
 from tracking.settings import Settings
-
-BUCKET = "models"
-PREFIX = "cellar/mlflow"
 
 
 @dataclass
@@ -33,25 +30,6 @@ class Storage:
 
     server: S3Server
     lab: Lab
-
-
-def in_bucket(server: S3Server, **over: str) -> dict[str, str]:
-    """Return the settings of artifacts in the bucket."""
-    return {
-        "CELLAR_MLFLOW_ARTIFACTS": f"s3://{BUCKET}/{PREFIX}",
-        "CELLAR_S3_ENDPOINT_URL": server.url,
-        "CELLAR_S3_ACCESS_KEY_ID": ACCESS_KEY_ID,
-        "CELLAR_S3_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-        **over,
-    }
-
-
-@pytest.fixture(scope="module")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    server = S3Server.in_folder(tmp_path_factory.mktemp("s3"))
-    server.start()
-    yield server
-    server.program.stop()
 
 
 def bucket_settings(database: TestDatabase, server: S3Server, **over: str) -> Settings:
