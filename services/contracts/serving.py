@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
+from contracts.times import IsoTime
 from servicekit.wire import AnswerModel, RequestModel
 
 
@@ -169,7 +170,7 @@ class DeploymentsQuery(RequestModel):
     cursor: int | None = Field(
         default=None, ge=1, lt=2**63, description="`next_cursor` from before"
     )
-    at: AwareDatetime | None = Field(
+    at: IsoTime | None = Field(
         default=None, description="What served at this time (ISO 8601 with a zone)"
     )
 
@@ -206,7 +207,7 @@ class VersionsQuery(RequestModel):
     """Which versions."""
 
     limit: int = Field(default=100, ge=1, le=1_000)
-    registered_model_name: str | None = Field(default=None, max_length=1_000)
+    registered_model_name: str | None = Field(default=None, max_length=250)
 
 
 class VersionsAnswer(AnswerModel):

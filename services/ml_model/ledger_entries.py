@@ -30,6 +30,11 @@ class ServingRecord:
     canary_probability: float = 1.0
     shadow: bool = False
 
+    @property
+    def serves(self) -> bool:
+        """Whether a slot holds a version."""
+        return self.current_version_id is not None or self.next_version_id is not None
+
     def changed_part(self, after: "ServingRecord") -> str | None:
         """Return what `after` changed, the weightiest first; None where it is the same."""
         if self.current_version_id != after.current_version_id:

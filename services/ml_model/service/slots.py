@@ -200,7 +200,7 @@ class SlotService:
         Raises
         ------
         DeploymentNotFound, NothingToGoBackTo
-            There is no such state.
+            There is no such state, or nothing served in it.
         VersionNotServable
             A version of it is no longer prepared for serving.
         """
@@ -261,12 +261,17 @@ class SlotService:
             entry = self._ledger.find_entry(deployment_id)
             if entry is None:
                 raise DeploymentNotFound()
+            if not entry.serving.serves:
+                raise NothingToGoBackTo(
+                    f"Nothing served after deployment {entry.id}. Take another one from GET"
+                    " /deployments."
+                )
             return entry
         last = self._ledger.find_newest_change()
         if last is not None and last.action == ROLLBACK:
             return None
         entry = self._ledger.find_entry_before_change()
-        if entry is None:
+        if entry is None or not entry.serving.serves:
             raise NothingToGoBackTo()
         return entry
 

@@ -146,6 +146,13 @@ class TestRollback:
         assert lab.refused("POST", "/rollback", {"deployment_id": 99})[0] == 404
         assert lab.refused("POST", "/rollback", {"deployment_id": 2**63})[0] == 400
 
+    def test_a_state_in_which_nothing_served(self, lab: SlotsLab) -> None:
+        lab.ask("POST", "/set-shadow", {"shadow": True})
+        lab.put(ONE)
+        status, message = lab.refused("POST", "/rollback", {"deployment_id": 1})
+        assert status == 409 and "Nothing served" in message
+        assert state_of(lab)[0] == ONE
+
     def test_a_version_that_cannot_serve_any_more(self, lab: SlotsLab) -> None:
         lab.put(ONE, TWO)
         lab.ask("POST", "/accept-next-model")
@@ -188,7 +195,7 @@ class TestLedger:
         assert answer["state"]["current"] is None and answer["deployments"] == []
         later = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         assert lab.ask("GET", f"/deployments?at={later}")["deployments"] == items[:1]
-        for wrong in ("yesterday", "2026-01-01T00:00:00"):
+        for wrong in ("yesterday", "2026-01-01T00:00:00", "0", "1767225600"):
             assert lab.refused("GET", f"/deployments?at={wrong}")[0] == 400
 
     def test_changes_at_once_take_turns(self, lab: SlotsLab) -> None:
