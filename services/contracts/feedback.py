@@ -76,7 +76,7 @@ class QualityQuery(RequestModel):
         default=86_400, ge=1, le=31_536_000, description="Length of a window in seconds"
     )
     windows: int = Field(default=30, ge=1, le=1_000, description="How many windows, up to now")
-    registered_model_name: str | None = Field(default=None, max_length=250)
+    registered_model_name: str | None = None
     model_version: int | None = Field(default=None, ge=0, lt=2**31)
 
 
@@ -123,7 +123,7 @@ class HistoryQuery(RequestModel):
     cursor: int | None = Field(
         default=None, ge=1, lt=2**63, description="`next_cursor` from before"
     )
-    registered_model_name: str | None = Field(default=None, max_length=250)
+    registered_model_name: str | None = None
     model_version: int | None = Field(default=None, ge=0, lt=2**31)
     since: IsoTime | None = Field(default=None, description="ISO 8601 with a zone")
     until: IsoTime | None = Field(default=None, description="ISO 8601 with a zone")

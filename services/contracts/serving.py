@@ -207,7 +207,7 @@ class VersionsQuery(RequestModel):
     """Which versions."""
 
     limit: int = Field(default=100, ge=1, le=1_000)
-    registered_model_name: str | None = Field(default=None, max_length=250)
+    registered_model_name: str | None = None
 
 
 class VersionsAnswer(AnswerModel):
