@@ -36,6 +36,7 @@ OURS = {
     "mlflow_database_name",
     "mlflow_port",
     "ml_model_public_port",
+    "dashboard_port",
     "bind_host",
     "port",
     *(f"{name}_url" for name in (*SERVICES, "mlflow")),
@@ -150,6 +151,8 @@ class SuiteSettings:
             "CELLAR_DATABASE_USER": f"cellar_{service}",
             "CELLAR_DATABASE_PASSWORD": self.variables[password_variable(service)],
         }
+        if service == "ml_model":
+            environment["CELLAR_DASHBOARD_PORT"] = str(self.ports["monitoring"])
         if service == "tracking":
             environment["CELLAR_MLFLOW_PORT"] = str(self.ports["mlflow"])
             environment.setdefault("CELLAR_MLFLOW_ARTIFACTS", str(places.artifacts))

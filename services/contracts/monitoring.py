@@ -109,3 +109,55 @@ class SummaryAnswer(MonitoringAnswer):
     by_status: dict[str, int] = Field(
         description="Evidently's statuses: SUCCESS, WARNING, FAIL, ERROR, SKIPPED"
     )
+
+
+class EventsQuery(RequestModel):
+    """How long to listen."""
+
+    max_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="End the stream after so many seconds; 0 gives the state once",
+    )
+
+
+class SectionAnswer(AnswerModel):
+    """One part of the live page's state."""
+
+    data: Any = Field(description="The newest answer of the call behind it; null before the first")
+    error: str | None = Field(description="Why the newest call failed; null when it did not")
+    at: str | None = Field(description="When `data` was answered (ISO 8601, UTC)")
+
+
+class DashboardStateAnswer(AnswerModel):
+    """What the live page shows."""
+
+    ml_model_port: int = Field(description="Port at which a browser reaches the ML service")
+    sections: dict[str, SectionAnswer]
+
+
+class SlotAction(RequestModel):
+    """A button that the ML service's own call of the same name stands behind."""
+
+    action: Literal[
+        "set_canary_probability",
+        "update_next",
+        "accept_next",
+        "set_shadow",
+        "rollback",
+        "start_rollout",
+        "trigger_retrain",
+    ]
+    body: dict[str, Any] = Field(
+        default_factory=dict, description="What that call takes; checked by the ML service"
+    )
+
+
+class OneAction(RequestModel):
+    """A button that ends one roll-out or one job."""
+
+    action: Literal["cancel_rollout", "cancel_job"]
+    id: int = Field(ge=1, lt=2**63, description="Of the roll-out or job")
+
+
+DashboardAction = Annotated[SlotAction | OneAction, Field(discriminator="action")]

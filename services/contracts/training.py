@@ -124,6 +124,21 @@ class AddTrainingDataAnswer(AnswerModel):
     job: JobAnswer | None
 
 
+class DatasetRowsAnswer(AnswerModel):
+    """The rows of one dataset that came in online."""
+
+    dataset_name: str
+    new_rows: int = Field(description="Rows that no retraining has taken yet")
+    stored_rows: int
+
+
+class TrainingDataAnswer(AnswerModel):
+    """The rows that came in online."""
+
+    datasets: list[DatasetRowsAnswer]
+    threshold: int = Field(description="New rows from which on a retraining begins by itself")
+
+
 class TriggerRetrainRequest(RequestModel):
     """Which dataset's retraining to begin."""
 

@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from ml_model.controller.dashboard import DashboardResource
 from ml_model.controller.ml import MLResource, SetModelResource
 from ml_model.inference_routes import inference_routes
 from ml_model.prediction_routes import Predictions
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             Route(MLResource, "/root/ml", services),
             Route(SetModelResource, "/root/ml/set_model", {"deployments": deployments}),
             *slot_routes(database, serving, state),
+            Route(DashboardResource, "/dashboard", {"port": settings.dashboard_port}),
             *predictions.routes(),
             *training_routes(settings, database),
             *inference_routes(settings, database, serving),

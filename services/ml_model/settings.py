@@ -37,3 +37,6 @@ class Settings(ServiceSettings):
 
     prediction_retention_days: int = Field(default=90, ge=0, le=36_500)
     """Days a prediction stays in the log, with its label; 0 keeps all for ever."""
+
+    dashboard_port: int = Field(default=5003, ge=1, le=65535)
+    """Port at which a browser reaches monitoring, whose live page `GET /dashboard` leads to."""

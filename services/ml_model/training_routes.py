@@ -1,7 +1,11 @@
 """The routes that train: `/train`, the online loop and the jobs; wired here for `ml_model.app`."""
 
 from ml_model.controller.jobs import CancelJobResource, JobResource, JobsResource
-from ml_model.controller.online_loop import AddTrainingDataResource, TriggerRetrainResource
+from ml_model.controller.online_loop import (
+    AddTrainingDataResource,
+    TrainingDataResource,
+    TriggerRetrainResource,
+)
 from ml_model.controller.train import TrainResource
 from ml_model.repository.jobs import SqlJobs
 from ml_model.repository.ledger import SqlLedger
@@ -46,6 +50,7 @@ def training_routes(settings: Settings, database: Database) -> list[Route]:
     return [
         Route(TrainResource, "/train", {"requests": trainings}),
         Route(AddTrainingDataResource, "/add_training_data", {"online": online}),
+        Route(TrainingDataResource, "/training_data", {"online": online}),
         Route(TriggerRetrainResource, "/trigger_retrain", {"online": online}),
         Route(JobsResource, "/jobs", {"jobs": service}),
         Route(JobResource, "/jobs/<int:job_id>", {"jobs": service}),

@@ -1,8 +1,18 @@
 """The composition root of the monitoring service."""
 
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
 from flask import Flask
 
 from mlflowrest.client import Mlflow
+from monitoring.controller.dashboard import (
+    DashboardActionsResource,
+    DashboardEventsResource,
+    DashboardResource,
+    DashboardStateResource,
+    register_page_files,
+)
 from monitoring.controller.drift import DataDriftResource, DriftChecksResource
 from monitoring.controller.monitoring import MonitoringResource
 from monitoring.evidently_adapter import EvidentlyAdapter
@@ -11,6 +21,7 @@ from monitoring.repository.drift_references import DriftReferences
 from monitoring.repository.drift_runs import DriftRuns
 from monitoring.repository.results import ResultRepository
 from monitoring.repository.scored_sets import ScoredSetsRepository
+from monitoring.service.dashboard import ActionService, DashboardService, drift_time_line
 from monitoring.service.drift import DriftRule
 from monitoring.service.drift_checks import DriftCheckService
 from monitoring.service.questions import QuestionService
@@ -21,6 +32,7 @@ from servicekit.api import Route
 from servicekit.app import create_service
 from servicekit.clients import ServiceClient
 from servicekit.database import Database
+from servicekit.event_stream import EventStreams
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -35,10 +47,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         accuracy_drop=settings.retraining_accuracy_drop,
         prediction_distance=settings.retraining_prediction_distance,
     )
+    results = ResultRepository(database.session)
     service = QuestionService(
         database,
         ScoredSetsRepository(database.session),
-        ResultRepository(database.session),
+        results,
         EvidentlyAdapter(settings.evidently_max_rows),
         rule,
     )
@@ -65,7 +78,33 @@ def create_app(settings: Settings | None = None) -> Flask:
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.connect_timeout_s,
     )
-    return create_service(
+    dashboard = DashboardService(
+        database,
+        # Its viewers wait for the slowest answer.
+        ServiceClient("ML model", settings.ml_model_url, connect_timeout_s=1.0, read_timeout_s=3.0),
+        {
+            "verdicts": lambda: [asdict(item) for item in results.recent(limit=20)],
+            "drift": lambda: drift_time_line(drift, limit=50),
+        },
+    )
+    actions = ActionService(
+        ServiceClient(
+            "ML model",
+            settings.ml_model_url,
+            connect_timeout_s=settings.connect_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+        )
+    )
+    shown = {
+        "dashboard": dashboard,
+        "ml_model_port": settings.ml_model_public_port or _port_of(settings.ml_model_url),
+    }
+    streams = EventStreams(
+        # Whoever else asks needs a thread as well.
+        min(settings.dashboard_streams, settings.threads - 1),
+        advice="Ask GET /dashboard/state instead, or try again later.",
+    )
+    app = create_service(
         "monitoring",
         settings,
         title="Cellar monitoring",
@@ -75,9 +114,25 @@ def create_app(settings: Settings | None = None) -> Flask:
             Route(MonitoringResource, "/root/monitoring", {"service": service}),
             Route(DataDriftResource, "/data-drift", {"drift": drift}),
             Route(DriftChecksResource, "/drift-checks", {"drift": drift}),
+            Route(DashboardResource, "/dashboard"),
+            Route(DashboardStateResource, "/dashboard/state", shown),
+            Route(
+                DashboardEventsResource,
+                "/dashboard/events",
+                {**shown, "streams": streams, "lifetime_s": settings.dashboard_stream_s},
+            ),
+            Route(DashboardActionsResource, "/dashboard/actions", {"actions": actions}),
         ],
         checks={
             "migrations": LoadedSets(database.session).check_head,
             "ml_model": ml_model.check,
         },
     )
+    register_page_files(app)
+    return app
+
+
+def _port_of(url: str) -> int:
+    """Return the port of a service's base URL."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)

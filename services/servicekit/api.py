@@ -100,7 +100,7 @@ def endpoint(
     Parameters
     ----------
     summary : one line for the API description; the method's docstring is the longer text.
-    answers : status to answer type (a pydantic model).
+    answers : status to answer type (a pydantic model; None where the answer is not JSON).
     body : a request model or annotated union; passed as `body=`.
     query : a request model for the query string; passed as `query=`.
     errors : the statuses this method can answer besides those that every method can.

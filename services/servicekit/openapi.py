@@ -66,7 +66,10 @@ def _operation(
             media["example"] = spec.body_example
         operation["requestBody"] = {"required": True, "content": {"application/json": media}}
     for status, model in spec.answers.items():
-        content = {"application/json": {"schema": _schema(model, "serialization", components)}}
+        content: dict[str, Any] = {}
+        if model is not None:
+            schema = _schema(model, "serialization", components)
+            content["application/json"] = {"schema": schema}
         content.update({kind: {"schema": {"type": "string"}} for kind in spec.media})
         operation["responses"][str(status)] = _response(
             "Success" if status < 400 else ERROR_TEXT[status], content

@@ -17,6 +17,7 @@ from gunicorn.http.errors import (
 from gunicorn.workers.gthread import ThreadWorker
 
 from servicekit.api import HTTP_ADVICE, error_response
+from servicekit.event_stream import STOPPING
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,12 @@ class JsonErrorWorker(ThreadWorker):  # type: ignore[misc]
     """
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Look around often while stopping, so that `murder_keepalived` gets its turn."""
+        """Look around often while stopping, so that `murder_keepalived` gets its turn.
+
+        Streams end then: they would else last until the grace period is over.
+        """
+        if not self.alive:
+            STOPPING.set()
         super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, 0.2))
 
     def murder_keepalived(self) -> None:

@@ -5,7 +5,9 @@ from flask_restful import Resource
 from contracts.training import (
     AddTrainingDataAnswer,
     AddTrainingDataRequest,
+    DatasetRowsAnswer,
     JobStartedAnswer,
+    TrainingDataAnswer,
     TriggerRetrainRequest,
 )
 from ml_model.controller.jobs import job_answer
@@ -42,6 +44,24 @@ class AddTrainingDataResource(Resource):  # type: ignore[misc]
             retraining_started=added.started,
             job_id=added.job.id if added.job else None,
             job=job_answer(added.job) if added.job else None,
+        )
+
+
+class TrainingDataResource(Resource):  # type: ignore[misc]
+    """`GET /training_data`."""
+
+    def __init__(self, online: OnlineTraining) -> None:
+        self._online = online
+
+    @endpoint(summary="How many labelled rows came in online", answers={200: TrainingDataAnswer})
+    def get(self) -> TrainingDataAnswer:
+        """By dataset: the rows that no retraining has taken yet, and all that are stored."""
+        return TrainingDataAnswer(
+            datasets=[
+                DatasetRowsAnswer(dataset_name=name, new_rows=new, stored_rows=stored)
+                for name, (new, stored) in self._online.counts().items()
+            ],
+            threshold=self._online.threshold_rows,
         )
 
 

@@ -53,6 +53,19 @@ class SqlTrainingRows:
         found = self._rows(TrainingRowRow.request_id == request_id)
         return found[0] if found else None
 
+    def count_by_dataset(self) -> dict[str, tuple[int, int]]:
+        """Return by dataset how many rows no retraining has taken yet, and how many there are."""
+        rows = self._session.execute(
+            select(
+                TrainingRowRow.dataset_name,
+                func.count().filter(TrainingRowRow.job_id.is_(None)),
+                func.count(),
+            )
+            .group_by(TrainingRowRow.dataset_name)
+            .order_by(TrainingRowRow.dataset_name)
+        )
+        return {name: (new, stored) for name, new, stored in rows}
+
     def count_new(self, dataset_name: str) -> int:
         """Return how many rows no retraining has taken yet."""
         query = select(func.count()).where(

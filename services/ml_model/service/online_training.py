@@ -121,6 +121,11 @@ class OnlineTraining:
         RETRAININGS.inc()
         return job
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return by dataset how many rows no retraining has taken yet, and how many there are."""
+        with self._database.transaction():
+            return self._rows.count_by_dataset()
+
     def _begin(self, dataset: Dataset, *, forced: bool) -> Job:
         request = {"dataset_name": dataset.name, "forced": forced}
         request["new_rows"] = self._rows.count_new(dataset.name)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, scoped_session
 
-from schema.tables import MonitoringResultRow
+from schema.tables import DatasetRow, ModelVersionRow, MonitoringResultRow
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,19 @@ class StoredResult:
     result: dict[str, Any]
     page: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the retraining rule said, of which model version and dataset, and when."""
+
+    id: int
+    metric: str
+    verdict: dict[str, Any]
+    created_at: datetime
+    registered_name: str
+    version: int
+    dataset_name: str
 
 
 class ResultRepository:
@@ -40,6 +53,25 @@ class ResultRepository:
         if row is None:
             return None
         return StoredResult(row.verdict, row.result or {}, row.html, row.created_at)
+
+    def recent(self, limit: int) -> list[Judgement]:
+        """Return the newest `limit` verdicts, newest first."""
+        rows = self._session.execute(
+            select(
+                MonitoringResultRow.id,
+                MonitoringResultRow.metric,
+                MonitoringResultRow.verdict,
+                MonitoringResultRow.created_at,
+                ModelVersionRow.registered_name,
+                ModelVersionRow.version,
+                DatasetRow.name.label("dataset_name"),
+            )
+            .join(ModelVersionRow, ModelVersionRow.id == MonitoringResultRow.model_version_id)
+            .join(DatasetRow, DatasetRow.id == MonitoringResultRow.dataset_id)
+            .order_by(MonitoringResultRow.id.desc())
+            .limit(limit)
+        )
+        return [Judgement(**row._mapping) for row in rows]
 
     def add(
         self,
