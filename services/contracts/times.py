@@ -1,8 +1,9 @@
 """Times in requests."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 
 def _only_iso(value: Any) -> Any:
@@ -12,5 +13,13 @@ def _only_iso(value: Any) -> Any:
     return value
 
 
-IsoTime = Annotated[AwareDatetime, BeforeValidator(_only_iso)]
-"""ISO 8601 with a zone."""
+def _in_utc(value: datetime) -> datetime:
+    # PostgreSQL knows no zone beyond 16 hours, Python any below 24.
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999") from None
+
+
+IsoTime = Annotated[AwareDatetime, BeforeValidator(_only_iso), AfterValidator(_in_utc)]
+"""ISO 8601 with a zone, read as UTC."""

@@ -78,7 +78,7 @@ class Finder:
     """Sends cases and keeps what was wrong with the answers, once per kind."""
 
     def __init__(self, furnished: Furnished, in_paths: dict[str, str]) -> None:
-        """`in_paths` are ids that exist, by the names that paths give them."""
+        """`in_paths` are ids that exist, by the names that paths and bodies give them."""
         self._furnished = furnished
         self._in_paths = in_paths
         self._sent = 0
@@ -105,13 +105,14 @@ class Finder:
             self.faults.setdefault(f"{label} {answer.status_code} {text[:120]}", text[:3000])
 
     def _point_to_what_exists(self, case: Case) -> None:
-        """Replace well-formed ids by the deployed run's and its experiment's: nobody guesses them.
+        """Replace well-formed ids by those of what exists: nobody guesses them.
 
         Neither can be deleted, so that they stay.
         """
         ids = {
             "experiment_id": self._furnished.experiment_id,
             "run_id": self._furnished.run_id,
+            **self._in_paths,
         }
         for place in (case.query, case.body):
             if isinstance(place, dict):
@@ -152,10 +153,18 @@ def fuzz(operation: APIOperation, finder: Finder) -> None:
 
 
 def ids_in_paths(furnished: Furnished) -> dict[str, str]:
-    """Return the id of a job, which is handed in for it."""
+    """Return the ids of a job and a roll-out, which are begun for it, and a model's URI."""
+    ask = furnished.suite.ask
     body = {"dataset_name": "iris", "model_name": "DecisionTree"}
-    job = furnished.suite.ask("POST", "ml_model", "/train", body)
-    return {"job_id": str(job["job_id"])}
+    job = ask("POST", "ml_model", "/train", body)
+    uri = f"models:/{job['registered_model_name']}/{job['model_version']}"
+    ask("POST", "ml_model", "/update-model", {"model_uri": uri})
+    rollout = ask("POST", "ml_model", "/rollouts", {"min_requests": 1_000_000}, status=201)
+    return {
+        "job_id": str(job["job_id"]),
+        "rollout_id": str(rollout["rollout_id"]),
+        "model_uri": uri,
+    }
 
 
 @pytest.mark.parametrize("service", SERVICES)
