@@ -24,7 +24,7 @@ export function show({ deployments }) {
     cells: (entry) => [
       number(String(entry.id)),
       td(when(entry.created_at)),
-      td([badge(entry.slot, entry.slot), ` ${plain(entry.action).replaceAll("_", " ")}`]),
+      td([badge(entry.slot, entry.slot === "split" ? "plain" : entry.slot), ` ${plain(entry.action).replaceAll("_", " ")}`]),
       td(nameOf(entry, "current")),
       td(nameOf(entry, "next")),
       number(percent(entry.canary_probability)),

@@ -19,7 +19,7 @@ export function lastHour(perMinute, now = Date.now()) {
 }
 
 export function prepare() {
-  const grid = () => ({ range: (_chart, low, high) => [low ?? Date.now() / 1000 - 3600, high ?? Date.now() / 1000] });
+  const grid = () => ({ range: (_chart, low, high) => [(low ?? Date.now() / 1000 - 3600) - 60, (high ?? Date.now() / 1000) + 60] });
   requests = new Chart(byId("requests-chart"), {
     timeline: grid(),
     series: [
@@ -31,8 +31,8 @@ export function prepare() {
     timeline: grid(),
     range: (_chart, _low, high) => [0, Math.max(0.1, (high ?? 0) * 1.12)],
     series: [
-      { label: "p50", colour: "current", unit: " ms" },
-      { label: "p95", colour: "next", unit: " ms", dash: [6, 4] },
+      { label: "p50", colour: "current", unit: " ms", points: { show: true, size: 4 } },
+      { label: "p95", colour: "next", unit: " ms", dash: [6, 4], points: { show: true, size: 4 } },
     ],
   });
 }

@@ -1,0 +1,216 @@
+"""The live page in a real browser: what it shows, its buttons, its commands, its troubles."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.conftest import Client
+from tests.pages.conftest import Visit
+from tests.pages.test_pages import host
+from tests.support.running_suite import OwnSuite, RunningSuite
+
+ROW = [13.2, 1.78, 2.14, 11.2, 100.0, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050.0]
+
+KEEP_WHAT_IS_COPIED = """
+Object.defineProperty(navigator, "clipboard", {
+  value: { writeText: async (text) => { window.copied = text; } },
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def serving(suite: RunningSuite) -> RunningSuite:
+    """Two versions in the slots, some predictions, labels, and a drift check."""
+    client = Client(suite)
+    client.load_all()
+    for name in ("LogisticRegression", "RandomForest"):
+        client.set_model(name)
+        client.score("training")
+        if name == "LogisticRegression":
+            version = suite.ask("GET", "ml_model", "/root/ml")["model_version"]
+    uri = f"models:/LogisticRegression/{version}"
+    suite.ask("POST", "ml_model", "/update-model", {"model_uri": uri})
+    suite.ask("POST", "ml_model", "/set-canary-probability", {"probability": 1.0})
+    for _ in range(5):
+        answer = suite.ask("POST", "ml_model", "/predict", {"features": ROW})
+        label = {"request_id": answer["request_id"], "label": answer["prediction"]}
+        suite.ask("POST", "ml_model", "/labels", label)
+    rows = [[value * (1 + number / 500) for value in ROW] for number in range(60)]
+    suite.ask("POST", "monitoring", "/data-drift", {"data": rows})
+    return suite
+
+
+@pytest.fixture
+def page(serving: RunningSuite, visit: Visit) -> Page:
+    """The page, live."""
+    visit.page.add_init_script(KEEP_WHAT_IS_COPIED)
+    visit.page.goto(f"{serving.monitoring_url}/dashboard")
+    expect(visit.page.locator("#connection-text")).to_have_text("Live")
+    expect(visit.page.locator("#slot-current")).to_contain_text("RandomForest")
+    return visit.page
+
+
+def split_of(suite: RunningSuite) -> float:
+    """Return the share that current answers."""
+    return float(suite.ask("GET", "ml_model", "/")["canary_probability"])
+
+
+def test_it_shows_what_there_is_and_asks_nobody_else(
+    serving: RunningSuite, visit: Visit, page: Page, picture: Path
+) -> None:
+    expect(page.locator("#slot-next")).to_contain_text("LogisticRegression v")
+    expect(page.locator("#history-rows tr").first).to_contain_text("class_")
+    expect(page.locator("#drift-rows tr").first).to_contain_text("drift")
+    expect(page.locator("#version-rows")).to_contain_text("equal labels")
+    expect(page.locator("#ledger-rows tr").first).to_contain_text("serves now")
+    expect(page.locator("#use")).to_contain_text("RandomForest")
+    page.screenshot(path=picture, full_page=True)
+    assert visit.errors == []
+    assert visit.hosts == {host(serving.monitoring_url)}
+
+
+def test_the_ml_service_leads_to_it(serving: RunningSuite, visit: Visit) -> None:
+    answer = serving.call("GET", "ml_model", "/dashboard", allow_redirects=False)
+    assert answer.status_code == 307
+    assert answer.headers["Location"].endswith("/dashboard")
+
+
+def test_it_is_live(serving: RunningSuite, page: Page) -> None:
+    answer = serving.ask("POST", "ml_model", "/predict", {"features": ROW})
+    shown = page.locator("#history-rows tr").first
+    expect(shown).to_contain_text(answer["request_id"][:7])
+
+
+def test_the_split_is_set_by_keyboard_alone(serving: RunningSuite, page: Page) -> None:
+    page.locator("#probability").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("70")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice-text")).to_contain_text("current 70.0%")
+    assert split_of(serving) == 0.7
+    expect(page.locator("#split")).to_have_attribute("aria-label", re.compile("70"))
+    expect(page.locator("#ledger-rows tr").first).to_contain_text("70 %")
+    page.locator("#shadow").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#shadow")).to_have_attribute("aria-checked", "true")
+    page.keyboard.press("Space")
+    expect(page.locator("#shadow")).to_have_attribute("aria-checked", "false")
+
+
+def test_what_cannot_be_undone_is_asked_about(serving: RunningSuite, page: Page) -> None:
+    before = split_of(serving)
+    page.locator("#rollback").click()
+    expect(page.locator("#confirm")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#confirm")).to_be_hidden()
+    assert split_of(serving) == before
+    page.locator("#rollback").click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#notice")).to_be_visible()
+    expect(page.locator("#ledger-rows tr").first).to_contain_text("rollback")
+
+
+def test_a_refusal_is_said(page: Page) -> None:
+    page.locator("#model-uri").fill("models:/nobody/7")
+    page.locator("#next-form button[type=submit]").first.click()
+    expect(page.locator("#notice")).to_be_visible()
+    expect(page.locator("#notice-text")).to_contain_text("nknown")
+
+
+def test_a_roll_out_is_started_and_cancelled(serving: RunningSuite, page: Page) -> None:
+    page.locator("#rollout-start summary").click()
+    page.locator("#rollout-form button[type=submit]").first.click()
+    expect(page.locator("#rollout-now")).to_contain_text("running")
+    expect(page.locator("#decisions")).to_contain_text("start")
+    page.get_by_role("button", name="Cancel the roll-out").first.click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#rollout-now")).to_contain_text("cancelled")
+    (newest,) = serving.ask("GET", "ml_model", "/rollouts?limit=1")["rollouts"]
+    assert newest["state"] == "cancelled"
+
+
+def test_every_reading_command_works_as_pasted(page: Page) -> None:
+    buttons = page.locator("button.curl:visible")
+    seen = set()
+    for number in range(buttons.count()):
+        button = buttons.nth(number)
+        if not (button.text_content() or "").startswith("GET "):
+            continue
+        button.click()
+        command = str(page.evaluate("window.copied"))
+        if command in seen:
+            continue
+        seen.add(command)
+        done = subprocess.run(  # noqa: S602 - as a person would paste it
+            command, shell=True, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        assert "error" not in json.loads(done.stdout), command
+    assert len(seen) >= 8
+
+
+def test_a_changing_command_works_as_pasted(serving: RunningSuite, page: Page) -> None:
+    page.locator("#probability").fill("40")
+    page.locator("#split-form button.curl").click()
+    command = str(page.evaluate("window.copied"))
+    subprocess.run(command, shell=True, check=True, capture_output=True, timeout=60)  # noqa: S602
+    assert split_of(serving) == 0.4
+    serving.ask("POST", "ml_model", "/set-canary-probability", {"probability": 1.0})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_it_fits_and_can_be_read(
+    serving: RunningSuite, browser: Browser, picture: Path, scheme: str, width: int
+) -> None:
+    page = browser.new_page(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page.goto(f"{serving.monitoring_url}/dashboard")
+    expect(page.locator("#slot-current")).to_contain_text("RandomForest")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    text, ground = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert contrast(text, ground) >= 4.5
+    assert (luminance(ground) < 0.2) == (scheme == "dark")
+    page.screenshot(path=picture, full_page=True)
+    page.close()
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of `rgb(r, g, b)` (WCAG 2.2)."""
+    parts = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours (WCAG 2.2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_without_a_stream_it_asks(serving: RunningSuite, visit: Visit) -> None:
+    page = visit.page
+    page.route("**/dashboard/events", lambda route: route.fulfill(status=503, body="{}"))
+    page.goto(f"{serving.monitoring_url}/dashboard")
+    expect(page.locator("#connection-text")).to_contain_text("asking")
+    expect(page.locator("#slot-current")).to_contain_text("RandomForest")
+
+
+def test_it_goes_on_while_the_ml_service_is_away(own_suite: OwnSuite, page: Page) -> None:
+    own_suite.kill("ml_model")
+    try:
+        expect(page.locator("#away")).to_be_visible()
+        expect(page.locator("#slot-current")).to_contain_text("RandomForest")
+    finally:
+        own_suite.start("ml_model")
+    expect(page.locator("#away")).to_be_hidden()
