@@ -347,6 +347,8 @@ class OwnSuite(RunningSuite):
         if name in {"mlflow", "tracking"}:
             environment["CELLAR_MLFLOW_PORT"] = str(ports["mlflow"])
             environment["CELLAR_MLFLOW_ARTIFACTS"] = str(self.folder / "artifacts")
+        if name in {"ml_model", JOBS}:
+            environment["CELLAR_DASHBOARD_PORT"] = str(ports["monitoring"])
         return Program(command, environment, self.folder / f"{name}.log")
 
 
