@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from contracts.jobs import JobAnswer
 from contracts.vocabulary import DATASET_NAME_PATTERN
-from servicekit.wire import AnswerModel, RequestModel
+from servicekit.wire import AnswerModel, ErrorDetail, RequestModel
 
 MODEL_NAME_PATTERN = r"^[^/:\x00-\x1f]+$"
 """MLflow takes neither / nor : in the name of a registered model."""
@@ -81,9 +81,10 @@ class TrainFailedAnswer(AnswerModel):
     status: str = "failed"
     error: str
     message: str
-    run_name: str | None
-    run_id: str | None
-    job_id: int
+    details: list[ErrorDetail] = Field(default=[], description="What the estimator refuses")
+    run_name: str | None = None
+    run_id: str | None = None
+    job_id: int | None = Field(default=None, description="Null where it was refused before")
 
 
 class JobStartedAnswer(AnswerModel):

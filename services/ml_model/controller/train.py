@@ -8,7 +8,9 @@ from ml_model.background_job import Job
 from ml_model.controller.jobs import job_answer
 from ml_model.errors import JobCancelled
 from ml_model.service.train_requests import TrainRequests
+from modelkit.errors import HyperparametersRefused
 from servicekit.api import endpoint, json_response
+from servicekit.wire import ErrorDetail
 
 
 class TrainResource(Resource):  # type: ignore[misc]
@@ -35,12 +37,15 @@ class TrainResource(Resource):  # type: ignore[misc]
             "hyperparameters": body.hyperparameters,
             "registered_model_name": body.registered_model_name or body.model_name,
         }
-        if body.data is not None:
-            job = self._requests.train_on_rows(body.data, body.target or [], body.columns, model)
-        else:
-            job = self._requests.train_on_dataset(
-                str(body.dataset_name), body.dataset_version, model
-            )
+        try:
+            if body.data is not None:
+                target = body.target or []
+                job = self._requests.train_on_rows(body.data, target, body.columns, model)
+            else:
+                name = str(body.dataset_name)
+                job = self._requests.train_on_dataset(name, body.dataset_version, model)
+        except HyperparametersRefused as error:
+            return _refused(error)
         return _answer(job)
 
 
@@ -69,6 +74,13 @@ def _answer(job: Job) -> object:
         status=job.state, message=message, job_id=job.id, job=job_answer(job)
     )
     return started, 202
+
+
+def _refused(error: HyperparametersRefused) -> Response:
+    """Answer as a failed training would: the estimator refused before there was a job."""
+    details = [ErrorDetail(path=item.path, problem=item.problem) for item in error.details]
+    answer = TrainFailedAnswer(error=error.error, message=error.message, details=details)
+    return json_response(answer, 422)
 
 
 def _failed(job: Job, status: int) -> Response:
