@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of a service, made from the declarations its code is served by."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -15,6 +15,12 @@ REFERENCE = "#/components/schemas/{model}"
 METHODS = ("get", "post", "put", "patch", "delete")
 COMMON_ERRORS = (500, 503)
 BODY_ERRORS = (400, 413, 415)
+
+TEXT: Mapping[str, Any] = {"type": "string"}
+MEDIA_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    # Of one event: a stream has no end that a schema could speak of.
+    "text/event-stream": {"type": "object", "properties": {"event": TEXT, "data": TEXT}},
+}
 
 ERROR_TEXT = {
     400: "Malformed JSON, or a value that is missing, of the wrong type or out of range",
@@ -70,7 +76,7 @@ def _operation(
         if model is not None:
             schema = _schema(model, "serialization", components)
             content["application/json"] = {"schema": schema}
-        content.update({kind: {"schema": {"type": "string"}} for kind in spec.media})
+        content.update({kind: {"schema": MEDIA_SCHEMAS.get(kind, TEXT)} for kind in spec.media})
         operation["responses"][str(status)] = _response(
             "Success" if status < 400 else ERROR_TEXT[status], content
         )
