@@ -75,6 +75,8 @@ def shown(suite: RunningSuite) -> Iterator[Shown]:
         client.score(set_name)
     yield Shown(data["experiment_id"], name, run_id)
     client.set_model("DecisionTree")
+    # What serves cannot be deleted either.
+    client.score("training")
     client.delete_experiment(data["experiment_id"])
 
 
