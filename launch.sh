@@ -34,9 +34,10 @@ find_python() {
 run_launcher() { PYTHONPATH=$root:$root/services exec "$1" -m launcher "${@:2}"; }
 
 # Help needs no package.
-for argument in "${@:---help}"; do
+if [[ $# == 0 || $1 == help ]]; then run_launcher "$(find_python)" "${@:2}" --help; fi
+for argument in "$@"; do
   case $argument in
-    -h | --help | help) run_launcher "$(find_python)" "$@" ;;
+    -h | --help) run_launcher "$(find_python)" "$@" ;;
     --) break ;;
   esac
 done

@@ -99,9 +99,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0, 1 error, 2 wrong call, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # What follows `test` is mostly pytest's.
+    # What follows `test` is mostly pytest's; help is ours, and stands before any package is there.
     ours = arguments[: arguments.index("test") + 1] if "test" in arguments else arguments
-    known = parser().parse_args(ours)
+    wants_help = bool({"-h", "--help"}.intersection(arguments[len(ours) :]))
+    known = parser().parse_args([*ours, "--help"] if wants_help else ours)
     # What ends this terminal's session ends us as Ctrl-C does: in order.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)

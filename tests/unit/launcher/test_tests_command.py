@@ -114,14 +114,34 @@ def test_every_part_is_a_check_or_a_folder_of_tests() -> None:
     assert folders <= set(tests_command.PARTS)
 
 
-def test_help_needs_no_package() -> None:
-    shown = subprocess.run(
-        [sys.executable, "-S", "-m", "launcher", "--help"],
+def shown_without_packages(*arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-S", "-m", "launcher", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
 
+
+def test_help_needs_no_package() -> None:
+    shown = shown_without_packages("--help")
+
     for command in ("up", "demo", "test", "down", "logs", "status", "doctor"):
         assert f"\n  {command} " in shown
+
+
+def test_the_help_of_test_is_ours_and_names_the_parts() -> None:
+    shown = shown_without_packages("test", "unit", "--help")
+
+    assert shown.startswith("usage: ./launch.sh test")
+    assert all(part in shown for part in tests_command.PARTS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["help"], ["help", "demo"], ["test", "--help"]])
+def test_every_way_of_asking_for_help_gets_it(arguments: list[str]) -> None:
+    shown = subprocess.run(
+        [str(ROOT / "launch.sh"), *arguments], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert shown.startswith("usage: ./launch.sh")
