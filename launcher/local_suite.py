@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -349,11 +350,7 @@ class LocalSuite:
         if not found:
             return
         with step(f"Ending {len(found)} processes left by an earlier start"):
-            for process in found:
-                # Gunicorn's masters and PostgreSQL end their children themselves.
-                process.terminate()
-            for process in psutil.wait_procs(found, timeout=30)[1]:
-                process.kill()
+            end_processes(found)
 
     def _leftovers(self) -> list[psutil.Process]:
         found = []
@@ -369,6 +366,19 @@ class LocalSuite:
                 continue
         ours = {process.pid for process in psutil.Process().parents()} | {os.getpid()}
         return [process for process in found if process.pid not in ours]
+
+
+def end_processes(processes: Sequence[psutil.Process], patience_s: float = 30.0) -> None:
+    """Ask processes to end, and kill those that have not after `patience_s`.
+
+    One that is gone already is no error: the servers among them end their children themselves.
+    """
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(processes, timeout=patience_s)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def version_of(settings: SuiteSettings, program: str) -> str:
