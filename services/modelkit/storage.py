@@ -3,6 +3,8 @@
 skops loads a type only if it is scikit-learn's, numpy's or scipy's public own, or on the trusted
 list. The list is ours: MLflow also writes a list into each model, but whoever wrote the file wrote
 that one too, so it is never read.
+
+skops itself, 13 MiB of memory, is imported with the first pipeline that is stored or read.
 """
 
 from collections.abc import Mapping
@@ -11,9 +13,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import skops.io
 from sklearn.pipeline import Pipeline
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from modelkit.registry import PIPELINE_TYPES, registry
 from servicekit.errors import Impossible
@@ -75,6 +75,8 @@ def environment() -> Mapping[str, str]:
 
 def dumps(pipeline: Pipeline) -> bytes:
     """Return the pipeline as bytes."""
+    import skops.io
+
     content: bytes = skops.io.dumps(pipeline)
     return content
 
@@ -87,6 +89,9 @@ def loads(content: bytes) -> Pipeline:
     ModelNotTrusted
         It holds types beyond our list, or is no stored model at all.
     """
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     try:
         untrusted = set(skops.io.get_untrusted_types(data=content)) - set(trusted_types())
         if untrusted:

@@ -4,32 +4,19 @@ Run by the owner of the database before its service starts. Several starters at 
 another; each step is one transaction, so that a killed starter leaves the state it found.
 """
 
-import logging
 import sys
-from functools import cache
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from schema.grants import grant_all
-from servicekit.errors import Unavailable
+from schema.head import MIGRATIONS, current_revision, head_revision
 from servicekit.settings import ServiceSettings, SettingsError
 
-log = logging.getLogger(__name__)
-
-MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x43454C4C4152
 """Of the advisory lock that starters queue for ("CELLAR")."""
-
-
-class SchemaNotAtHead(Unavailable):
-    """The database's tables are of another version."""
-
-    advice = "Run `python -m schema.migrate` with this version; the simulator does so at its start."
 
 
 class MigrationSettings(ServiceSettings):
@@ -45,35 +32,6 @@ def alembic_config(connection: Connection | None = None) -> Config:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
-
-
-@cache
-def head_revision() -> str:
-    """Return the newest migration's id in this version of the code."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    if head is None:
-        raise LookupError(f"No migration under {MIGRATIONS}")
-    return head
-
-
-def current_revision(connection: Connection) -> str | None:
-    """Return the migration the database stands at, None before the first."""
-    # Not by Alembic's MigrationContext: it writes two log lines each time, and readiness is asked
-    # every few seconds.
-    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-        return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return revision
-
-
-def check_head(connection: Connection) -> None:
-    """Raise `SchemaNotAtHead` unless the database stands at this code's newest migration."""
-    found = current_revision(connection)
-    if found != head_revision():
-        raise SchemaNotAtHead(
-            f"The database is at migration {found or 'none'}, this version needs "
-            f"{head_revision()}. {SchemaNotAtHead.advice}"
-        )
 
 
 def upgrade(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from contracts.vocabulary import DEFAULT_DATASET, SetName
 from schema import samples
-from schema.migrate import check_head
+from schema.head import check_head
 from schema.samples import Column
 from schema.tables import DatasetRow, SetLoadRow
 from servicekit.errors import Conflict, NotFound
@@ -81,7 +81,7 @@ class LoadedSets:
         self._session = session
 
     def check_head(self) -> None:
-        """Raise `schema.migrate.SchemaNotAtHead` unless the migrations are this code's."""
+        """Raise `schema.head.SchemaNotAtHead` unless the migrations are this code's."""
         try:
             check_head(self._session.connection())
         finally:

@@ -7,13 +7,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from schema import migrate
 from schema.grants import READERS
-from schema.migrate import SchemaNotAtHead
+from schema.head import SchemaNotAtHead, check_head, head_revision
 from schema.tables import Base
 from tests.support.databases import DatabaseServer, TestDatabase
 
@@ -79,19 +80,25 @@ def test_starters_at_once_do_not_collide(empty_database: TestDatabase) -> None:
     assert empty_database.rows("SELECT count(*) FROM alembic_version") == [(1,)]
 
 
+def test_the_newest_file_is_the_newest_migration() -> None:
+    scripts = ScriptDirectory.from_config(migrate.alembic_config())
+
+    assert head_revision() == scripts.get_current_head()
+
+
 def test_readiness_sees_a_database_of_another_version(cellar_database: TestDatabase) -> None:
     engine = create_engine(cellar_database.url("cellar_ml_model"), poolclass=NullPool)
     with engine.connect() as connection:
-        migrate.check_head(connection)
+        check_head(connection)
         connection.rollback()
         cellar_database.execute("UPDATE alembic_version SET version_num = '0000'")
         with pytest.raises(SchemaNotAtHead, match="0000"):
-            migrate.check_head(connection)
+            check_head(connection)
 
 
 def test_readiness_sees_a_database_without_tables(empty_database: TestDatabase) -> None:
     with empty_database.session() as session, pytest.raises(SchemaNotAtHead, match="none"):
-        migrate.check_head(session.connection())
+        check_head(session.connection())
 
 
 @pytest.mark.parametrize("role", READERS)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from schema.migrate import head_revision
+from schema.head import head_revision
 from tests.support.databases import DatabaseServer, TestDatabase
 from tests.support.running_suite import ROOT, SERVICES, Postgres
 
