@@ -210,7 +210,7 @@ def _serve(client: Client, story: Story) -> None:
         (model for model in story.run_ids if model != story.chosen), key=story.accuracy.__getitem__
     )
     with step(f"Let {runner_up} answer half of them: a canary") as notes:
-        uri = f"runs:/{story.run_ids[runner_up]}/model"
+        uri = f"models:/{runner_up}/latest"
         client.ask("POST", "ml_model", "/update-model", {"model_uri": uri})
         client.ask("POST", "ml_model", "/set-canary-probability", {"probability": 0.5})
         client.ask("POST", "ml_model", "/set-shadow", {"shadow": True})

@@ -116,7 +116,8 @@ class TrainingSet:
     """The loaded training set.
 
     `rows` is a DataFrame of the feature columns (n_samples, n_features), NaN where missing;
-    `labels` (n_samples,) the classes.
+    `labels` (n_samples,) the classes. `class_names` are names for people in the order of
+    `classes`; None where there are none.
     """
 
     dataset_name: str
@@ -125,6 +126,7 @@ class TrainingSet:
     rows: Any
     labels: NDArray[Any]
     classes: Sequence[Any]
+    class_names: Sequence[str] | None = None
 
     @property
     def smallest_class(self) -> int:

@@ -73,6 +73,19 @@ def test_it_shows_what_there_is_and_asks_nobody_else(
     assert visit.hosts == {host(serving.monitoring_url)}
 
 
+def test_one_check_stands_in_the_middle_of_an_hour(page: Page) -> None:
+    chart = page.locator("#drift-chart .u-over")
+    expect(page.locator("#drift-rows tr")).to_have_count(1)
+    chart.hover()
+    box, point = (
+        chart.bounding_box(),
+        page.locator("#drift-chart .u-cursor-pt").first.bounding_box(),
+    )
+    assert box is not None and point is not None
+    middle = (point["x"] + point["width"] / 2 - box["x"]) / box["width"]
+    assert middle == pytest.approx(0.5, abs=0.02)
+
+
 def test_the_ml_service_leads_to_it(serving: RunningSuite, visit: Visit) -> None:
     answer = serving.call("GET", "ml_model", "/dashboard", allow_redirects=False)
     assert answer.status_code == 307

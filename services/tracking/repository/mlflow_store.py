@@ -100,10 +100,11 @@ class MlflowStore:
         with _translated():
             self._client.search_experiments(max_results=1)
             self._client.search_registered_models(max_results=1)
-        rows = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]})
-        pipeline = build_pipeline("DecisionTree", {}, ["a", "b"]).fit(rows, np.array([0, 1]))
+        rows, labels = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]}), np.array([0, 1])
+        pipeline = build_pipeline("DecisionTree", {}, ["a", "b"]).fit(rows, labels)
+        training_set = TrainingSet("warm_up", 1, "", rows, labels, (0, 1))
         with tempfile.TemporaryDirectory(prefix="cellar-warm-") as folder:
-            _save(pipeline, rows, Model(), Path(folder) / "model")
+            _save(pipeline, training_set, Model(), Path(folder) / "model")
 
     def ensure_experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """Return the id of the active experiment of that name, with these tags.
@@ -233,7 +234,7 @@ class MlflowStore:
         )
         with tempfile.TemporaryDirectory(prefix="cellar-model-") as folder:
             path, files = Path(folder) / "model", Path(folder) / "files"
-            _save(record.pipeline, record.training_set.rows, description, path)
+            _save(record.pipeline, record.training_set, description, path)
             files.mkdir()
             for name, text in record.files.items():
                 (files / name).write_text(text, encoding="utf-8")
@@ -254,16 +255,26 @@ class MlflowStore:
             raise ArtifactStoreUnavailable() from error
 
 
-def _save(pipeline: Pipeline, rows: pd.DataFrame, description: Model, path: Path) -> None:
-    example = rows.head(EXAMPLE_ROWS)
+def _save(pipeline: Pipeline, training_set: TrainingSet, description: Model, path: Path) -> None:
+    example = training_set.rows.head(EXAMPLE_ROWS)
+    names = _class_names(pipeline, training_set)
     mlflow.sklearn.save_model(
         pipeline,
         str(path),
         mlflow_model=description,
         signature=_signature(example, pipeline),
         input_example=example,
+        metadata=None if names is None else {"class_names": names},
         **log_model_options(),
     )
+
+
+def _class_names(pipeline: Pipeline, training_set: TrainingSet) -> list[str] | None:
+    """Return people's names in the order of the pipeline's classes; what serves it reads them."""
+    if training_set.class_names is None:
+        return None
+    name_of = dict(zip(training_set.classes, training_set.class_names, strict=True))
+    return [name_of[label] for label in pipeline.classes_.tolist()]
 
 
 def _signature(example: pd.DataFrame, pipeline: Pipeline) -> ModelSignature:

@@ -34,4 +34,5 @@ class TrainingSets:
             rows=rows[dataset.feature_names],
             labels=rows[dataset.target.name].to_numpy(),
             classes=dataset.classes,
+            class_names=dataset.class_names,
         )

@@ -87,6 +87,7 @@ def test_the_best_estimator_is_a_registered_model_that_loads(
     described = mlflow.models.Model.load(str(folder))
     assert described.signature.inputs.input_names()[0] == "alcohol"
     assert described.saved_input_example_info is not None
+    assert described.metadata == {"class_names": ["class_0", "class_1", "class_2"]}
     pipeline = storage.load(folder / storage.MODEL_FILE)
     example = described.load_input_example(str(folder))
     assert [name for name, _ in pipeline.steps] == ["impute", "scale", "model"]

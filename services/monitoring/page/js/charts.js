@@ -66,11 +66,19 @@ export class Chart {
     this.plot?.destroy();
     this.options.width = Math.max(200, this.holder.clientWidth);
     this.plot = new uPlot(this.options, this.data, this.holder);
+    this.fit();
+  }
+
+  // One point alone has no extent: uPlot would give it an axis of three years.
+  fit() {
+    const [times] = this.data;
+    if (times.length === 1) this.plot.setScale("x", { min: times[0] - 1800, max: times[0] + 1800 });
   }
 
   show(data, text) {
     this.data = data;
     this.plot.setData(data);
+    this.fit();
     if (this.holder.getAttribute("aria-label") !== text) this.holder.setAttribute("aria-label", text);
   }
 

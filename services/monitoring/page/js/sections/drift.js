@@ -13,7 +13,6 @@ export function prepare() {
     height: 150,
     range: () => [0, 105],
     timeline: {
-      // One check alone has no extent.
       range: (_chart, low, high) => {
         const now = Date.now() / 1000;
         const [first, last] = [low ?? now - 3600, high ?? now];

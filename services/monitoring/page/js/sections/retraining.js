@@ -4,7 +4,7 @@ import { act } from "../act.js";
 import { badge, byId, el, redraw, showRows, when } from "../dom.js";
 import { count, isNumber, versionName } from "../format.js";
 
-const DATASETS = ["iris", "wine", "breast_cancer", "digits"];
+const DATASETS = ["wine", "iris", "breast_cancer", "digits"];
 
 export const bodies = {
   "retrain-form": () => ({
