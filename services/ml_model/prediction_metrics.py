@@ -64,9 +64,12 @@ class PredictionMetrics:
         """Count a shadow that was given up."""
         SHADOWS_DROPPED.inc()
 
-    def hot_request(self, duration_s: float) -> None:
+    def hot_request(self, status: int, duration_s: float) -> None:
         """Count a request that Flask, which counts the others, never saw."""
-        self._hot_requests.inc()
+        if status == 200:
+            self._hot_requests.inc()
+        else:
+            REQUESTS.labels("ml_model", "POST", "/predict", status).inc()
         self._hot_duration.observe(duration_s)
 
     def _class(self, name: str) -> Counter:

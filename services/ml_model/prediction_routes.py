@@ -37,6 +37,7 @@ class Predictions:
             SqlPredictionLog(database.session),
             self._metrics,
             write_now=PredictionLogWriter(database.connect).write,
+            write_unseen=PredictionLogWriter(database.connect).write,
             may_go_unlogged=settings.predict_without_log,
         )
 

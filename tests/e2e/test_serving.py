@@ -200,6 +200,13 @@ def test_the_routing_key_decides(restored: OwnSuite) -> None:
             lambda key=key: restored.call(  # type: ignore[misc]
                 "POST", "ml_model", "/predict", json={"data": [ROW], "routing_key": key}
             ),
+            lambda key=key: restored.call(  # type: ignore[misc]
+                "POST",
+                "ml_model",
+                "/invocations",
+                json={"inputs": [ROW]},
+                headers={"X-Routing-Key": key},
+            ),
         ]
         used[key] = {call().json()["model_used"] for call in calls * 2}
     assert all(len(slots) == 1 for slots in used.values())

@@ -13,8 +13,10 @@ from typing import Any
 import orjson
 
 from ml_model.controller.prediction_answers import as_bytes, row_answer, rows_answer
+from ml_model.errors import PredictionFailed
 from ml_model.prediction_metrics import PredictionMetrics
 from ml_model.service.prediction import PredictionService
+from servicekit.api import error_response, status_of
 from servicekit.async_gateway import HotAnswer, HotRoutes
 from servicekit.telemetry import REQUEST_ID_HEADER, acceptable_request_id
 
@@ -68,15 +70,20 @@ class HotPredict:
             return None
         key, rows = given
         request_id = acceptable_request_id(headers.get(_HEADER)) or uuid.uuid4().hex
-        answer = await self._predictions.predict_hot(
-            rows, request_id, headers.get(_ROUTING_HEADER), self._loop
-        )
-        if answer is None:
-            return None
-        content = as_bytes(rows_answer(answer) if key == "data" else row_answer(answer))
-        self._metrics.hot_request(time.perf_counter() - began_s)
+        status = 200
+        try:
+            answer = await self._predictions.predict_hot(
+                rows, request_id, headers.get(_ROUTING_HEADER), self._loop
+            )
+            if answer is None:
+                return None
+            content = as_bytes(rows_answer(answer) if key == "data" else row_answer(answer))
+        except PredictionFailed as error:
+            status = status_of(error)
+            content = error_response(status, error.error, error.message).get_data()
+        self._metrics.hot_request(status, time.perf_counter() - began_s)
         return HotAnswer(
-            200, [("content-type", "application/json"), (_HEADER, request_id)], content
+            status, [("content-type", "application/json"), (_HEADER, request_id)], content
         )
 
 

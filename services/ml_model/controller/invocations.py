@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_restful import Resource
 
 from contracts.predictions import InvocationsRequest, PredictionsAnswer
-from ml_model.controller.predict import BULK_ROWS
+from ml_model.controller.hot_predict import ROUTING_KEY_HEADER
 from ml_model.controller.prediction_answers import as_bytes, rows_answer
 from ml_model.service.prediction import PredictionService
 from ml_model.service.protocol_rows import rows_of_invocation
@@ -36,10 +36,14 @@ class InvocationsResource(Resource):  # type: ignore[misc]
     )
     def post(self, body: InvocationsRequest) -> Response:
         """The forms `dataframe_split`, `dataframe_records`, `instances` and `inputs`; the answer
-        has MLflow's `predictions` and all that `POST /predict` answers. JSON only, no CSV.
+        has MLflow's `predictions` and all that `POST /predict` answers. JSON only, no CSV. The
+        routing key is the header X-Routing-Key.
         """
-        read, row_count = rows_of_invocation(body)
-        answer = self._predictions.predict(read, request_id(), bulk=row_count >= BULK_ROWS)
+        answer = self._predictions.predict(
+            rows_of_invocation(body),
+            request_id(),
+            routing_key=request.headers.get(ROUTING_KEY_HEADER),
+        )
         return Response(as_bytes(rows_answer(answer)), mimetype="application/json")
 
 

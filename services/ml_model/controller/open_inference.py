@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flask import request
 from flask_restful import Resource
 
 from contracts.predictions import (
@@ -14,7 +15,7 @@ from contracts.predictions import (
     V2ReadyAnswer,
     V2ServerAnswer,
 )
-from ml_model.controller.predict import BULK_ROWS
+from ml_model.controller.hot_predict import ROUTING_KEY_HEADER
 from ml_model.service.prediction import Answer, PredictionService
 from ml_model.service.protocol_rows import rows_of_v2
 from ml_model.service.serving_state import LoadedVersion
@@ -151,16 +152,16 @@ class V2InferResource(Resource):  # type: ignore[misc]
         self, body: V2InferRequest, model_name: str, model_version: str | None = None
     ) -> V2InferAnswer:
         """One input of shape (n, columns), or one of shape (n) or (n, 1) per column. Where both
-        slots hold the model, and no version is named, the split decides. `id`, else X-Request-ID,
+        slots hold the model, and no version is named, the split decides, or the routing key in the
+        header X-Routing-Key. `id`, else X-Request-ID,
         is the request id of the prediction log.
         """
         found = self._predictions.serving_versions(model_name, model_version)
-        read, row_count = rows_of_v2(body)
         answer = self._predictions.predict(
-            read,
+            rows_of_v2(body),
             acceptable_request_id(body.id) or request_id(),
+            routing_key=request.headers.get(ROUTING_KEY_HEADER),
             only=found[0] if len(found) == 1 else None,
-            bulk=row_count >= BULK_ROWS,
         )
         return _infer_answer(answer, body)
 

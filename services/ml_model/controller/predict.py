@@ -17,9 +17,6 @@ from ml_model.service.prediction import PredictionService, ReadRows
 from servicekit.api import endpoint
 from servicekit.telemetry import request_id
 
-BULK_ROWS = 256
-"""From here on rows are written by themselves: others need not wait for them."""
-
 
 class PredictResource(Resource):  # type: ignore[misc]
     """`GET` and `POST /predict`."""
@@ -36,7 +33,6 @@ class PredictResource(Resource):  # type: ignore[misc]
                 key, rows = given
                 return self._answer(
                     lambda model: model.rows_from_lists(rows, path=key, single=key == "features"),
-                    len(rows),
                     single=key == "features",
                 )
         return super().dispatch_request(*args, **kwargs)
@@ -65,27 +61,24 @@ class PredictResource(Resource):  # type: ignore[misc]
             features = body.features
             return self._answer(
                 lambda model: model.rows_from_lists([features], path="features", single=True),
-                1,
                 routing_key=body.routing_key,
                 single=True,
             )
         if body.data is not None:
             data = body.data
             return self._answer(
-                lambda model: model.rows_from_lists(data), len(data), routing_key=body.routing_key
+                lambda model: model.rows_from_lists(data), routing_key=body.routing_key
             )
         single = isinstance(body.records, dict)
         records: Any = [body.records] if single else body.records
         return self._answer(
             lambda model: model.rows_from_records(records, single=single),
-            len(records),
             routing_key=body.routing_key,
         )
 
     def _answer(
         self,
         read: ReadRows,
-        row_count: int,
         *,
         routing_key: str | None = None,
         single: bool = False,
@@ -94,7 +87,6 @@ class PredictResource(Resource):  # type: ignore[misc]
             read,
             request_id(),
             routing_key=routing_key or request.headers.get(ROUTING_KEY_HEADER),
-            bulk=row_count >= BULK_ROWS,
         )
         content = row_answer(answer) if single else rows_answer(answer)
         return Response(as_bytes(content), mimetype="application/json")

@@ -4,12 +4,10 @@ import asyncio
 import hashlib
 import logging
 import random
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from queue import Full, Queue
+from dataclasses import dataclass
 from typing import Any
 
 from ml_model.errors import (
@@ -24,6 +22,7 @@ from ml_model.prediction_rows import answered_lines, failed_lines
 from ml_model.repository.prediction_log import LoggedAnswer, SqlPredictionLog
 from ml_model.service.group_commit import GroupCommit
 from ml_model.service.serving_state import LoadedVersion, ServingSnapshot, ServingState
+from ml_model.service.shadowing import Shadow, Shadowing
 from modelkit.input_rows import InvalidRows
 from modelkit.servable import Predicted, ServableModel
 from servicekit.database import Database
@@ -31,8 +30,8 @@ from servicekit.errors import DomainError
 
 log = logging.getLogger(__name__)
 
-SHADOWS_WAITING = 1_000
-"""A shadow that cannot keep up is dropped, never waited for."""
+BULK_ROWS = 256
+"""From here on rows are written by themselves: others need not wait for them."""
 
 MOST_TEXT_BYTES = 200
 
@@ -65,7 +64,20 @@ class _Prediction:
     inputs: Sequence[Sequence[Any]]
     predicted: Predicted
     probabilities: Sequence[Sequence[float]] | None
-    lines: str
+    began_s: float
+
+    def lines(self, request_id: str) -> str:
+        """Return the rows for the prediction log; the latency is that of this moment."""
+        return answered_lines(
+            request_id,
+            self.slot,
+            self.version.id,
+            self.inputs,
+            self.predicted.labels,
+            self.probabilities,
+            _us_since(self.began_s),
+            is_class=self.version.model.task == "classification",
+        )
 
 
 class PredictionService:
@@ -80,6 +92,7 @@ class PredictionService:
         metrics: PredictionMetrics,
         *,
         write_now: Callable[[str], None],
+        write_unseen: Callable[[str], None],
         may_go_unlogged: bool,
     ) -> None:
         self._database = database
@@ -88,10 +101,9 @@ class PredictionService:
         self._answered = answered
         self._metrics = metrics
         self._write_now = write_now
+        self._write_unseen = write_unseen
         self._may_go_unlogged = may_go_unlogged
-        self._shadows: Queue[tuple[LoadedVersion, str, Any]] = Queue(SHADOWS_WAITING)
-        self._shadow_thread: threading.Thread | None = None
-        self._shadow_lock = threading.Lock()
+        self._shadowing = Shadowing(self._predict_shadow)
 
     def predict(
         self,
@@ -100,7 +112,6 @@ class PredictionService:
         *,
         routing_key: str | None = None,
         only: LoadedVersion | None = None,
-        bulk: bool = False,
     ) -> Answer:
         """Predict in a thread of its own and answer once it is committed.
 
@@ -108,7 +119,6 @@ class PredictionService:
         ----------
         routing_key : requests with the same key go to the same slot while the split stands.
         only : predict with this version instead of choosing a slot.
-        bulk : many rows: write them at once instead of with those of others.
 
         A request id that was answered before with the same rows gets the same answer again, and
         the log keeps one; with other rows it gets an id of its own, which the answer names.
@@ -129,20 +139,14 @@ class PredictionService:
         slot, version = (
             self.choose(snapshot, routing_key) if only is None else (_slot_of(snapshot, only), only)
         )
+        fallback = snapshot.current if only is None else None
+        made = self._made(slot, version, fallback, read, request_id, began_s)
+        lines = made.lines(request_id)
         try:
-            made = self._made(slot, version, read, request_id, began_s)
-        except PredictionFailed:
-            fallback = snapshot.current
-            if only is not None or slot != "next" or fallback is None:
-                self._metrics.failed(slot)
-                raise
-            # A canary never costs a request.
-            made = self._made("current", fallback, read, request_id, began_s)
-        try:
-            if bulk:
-                self._write_now(made.lines)
+            if len(made.inputs) >= BULK_ROWS:
+                self._write_now(lines)
             else:
-                self._commits.submit(made.lines).result()
+                self._commits.submit(lines).result()
         except PredictionLogged:
             return self._answer_again(made, snapshot, request_id, began_s)
         except PredictionLogUnavailable:
@@ -161,7 +165,13 @@ class PredictionService:
         """Predict a few rows of numbers on the event loop; None where `predict` must decide.
 
         That is: this worker is behind the ledger, the version needs scikit-learn, the rows are
-        wrong, the model fails, or the log does not take the prediction.
+        wrong, or the log does not take the prediction.
+
+        Raises
+        ------
+        PredictionFailed
+            As `predict`. Nobody else may try again: chance would choose the slot anew, and a
+            canary's failures would be counted by less than they are.
         """
         began_s = time.perf_counter()
         if self.state.is_behind():
@@ -171,10 +181,18 @@ class PredictionService:
             slot, version = self.choose(snapshot, routing_key)
             if not version.hot:
                 return None
-            made = self._predicted(
-                slot, version, version.model.rows_from_lists(rows), rows, request_id, began_s
+            made = self._made(
+                slot,
+                version,
+                snapshot.current,
+                lambda model: model.rows_from_lists(rows),
+                request_id,
+                began_s,
+                rows,
             )
-            await self._commits.submit_async(made.lines, loop)
+            await self._commits.submit_async(made.lines(request_id), loop)
+        except PredictionFailed:
+            raise
         except DomainError:
             return None
         except Exception:  # noqa: BLE001 - tried again where failures are logged
@@ -229,45 +247,64 @@ class PredictionService:
             raise PredictionLogUnavailable() from error
 
     def _made(
-        self, slot: str, version: LoadedVersion, read: ReadRows, request_id: str, began_s: float
+        self,
+        slot: str,
+        version: LoadedVersion,
+        fallback: LoadedVersion | None,
+        read: ReadRows,
+        request_id: str,
+        began_s: float,
+        inputs: Sequence[Any] | None = None,
+    ) -> _Prediction:
+        """Predict with the slot that was chosen; where `next` fails, with the fallback.
+
+        `inputs` are the rows for the log, where they are at hand as lists.
+        """
+        try:
+            return self._attempt(slot, version, read, request_id, began_s, inputs)
+        except PredictionFailed:
+            if slot == "next" and fallback is not None:
+                # A canary never costs a request.
+                return self._made("current", fallback, None, read, request_id, began_s, inputs)
+            self._metrics.failed(slot)
+            raise
+
+    def _attempt(
+        self,
+        slot: str,
+        version: LoadedVersion,
+        read: ReadRows,
+        request_id: str,
+        began_s: float,
+        inputs: Sequence[Any] | None,
     ) -> _Prediction:
         rows = read(version.model)
-        inputs = rows if isinstance(rows, list) else rows.tolist()
+        if inputs is None:
+            inputs = rows if isinstance(rows, list) else rows.tolist()
         try:
-            return self._predicted(slot, version, rows, inputs, request_id, began_s)
+            return _predicted(slot, version, rows, inputs, began_s)
         except InvalidRows:
             raise
         except Exception as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split())
+            why = _in_one_line(error)
             log.warning("Version %d in %s failed to predict: %s", version.id, slot, why)
-            lines = failed_lines(request_id, slot, version.id, inputs, why, _us_since(began_s))
-            self._commits.submit_unseen(lines)
+            self._log_unseen(
+                failed_lines(request_id, slot, version.id, inputs, why, _us_since(began_s)),
+                len(inputs),
+            )
             raise PredictionFailed(
                 f"The model could not predict: {why[:MOST_TEXT_BYTES]}"
             ) from error
 
-    def _predicted(
-        self,
-        slot: str,
-        version: LoadedVersion,
-        rows: Any,
-        inputs: Sequence[Sequence[Any]],
-        request_id: str,
-        began_s: float,
-    ) -> _Prediction:
-        predicted = version.model.predict(rows)
-        shares = None if predicted.probabilities is None else predicted.probabilities.tolist()
-        lines = answered_lines(
-            request_id,
-            slot,
-            version.id,
-            inputs,
-            predicted.labels,
-            shares,
-            _us_since(began_s),
-            is_class=version.model.task == "classification",
-        )
-        return _Prediction(slot, version, inputs, predicted, shares, lines)
+    def _log_unseen(self, lines: str, row_count: int) -> None:
+        """Log what nobody waits for, and so that nobody has to wait for it."""
+        if row_count < BULK_ROWS:
+            self._commits.submit_unseen(lines)
+            return
+        try:
+            self._write_unseen(lines)
+        except DomainError as error:
+            log.warning("%d rows could not be logged: %s", row_count, error)
 
     def _finish(
         self,
@@ -279,7 +316,9 @@ class PredictionService:
         logged: bool = True,
     ) -> Answer:
         if snapshot.shadow and made.slot == "current" and snapshot.next is not None and logged:
-            self._shadow(snapshot.next, request_id, made.inputs)
+            shadow = Shadow(snapshot.next, request_id, made.inputs)
+            if not self._shadowing.put(shadow):
+                self._metrics.shadow_dropped()
         answer = Answer(
             made.slot,
             made.version,
@@ -301,9 +340,8 @@ class PredictionService:
         if [list(row.inputs) for row in earlier] == [_logged(row) for row in made.inputs]:
             return self._as_before(earlier, snapshot, request_id)
         fresh_id = uuid.uuid4().hex
-        lines = made.lines.replace(f"{request_id}\t", f"{fresh_id}\t")
-        self._write_now(lines)
-        return self._finish(replace(made, lines=lines), snapshot, fresh_id, began_s)
+        self._write_now(made.lines(fresh_id))
+        return self._finish(made, snapshot, fresh_id, began_s)
 
     def _as_before(
         self, earlier: Sequence[LoggedAnswer], snapshot: ServingSnapshot, request_id: str
@@ -325,37 +363,40 @@ class PredictionService:
             request_id,
         )
 
-    def _shadow(
-        self, version: LoadedVersion, request_id: str, inputs: Sequence[Sequence[Any]]
-    ) -> None:
-        """Let `next` predict the same rows later, unseen."""
-        if self._shadow_thread is None:
-            with self._shadow_lock:
-                if self._shadow_thread is None:
-                    self._shadow_thread = threading.Thread(
-                        target=self._run_shadows, name="shadow", daemon=True
-                    )
-                    self._shadow_thread.start()
+    def _predict_shadow(self, shadow: Shadow) -> None:
+        began_s = time.perf_counter()
+        version, inputs = shadow.version, shadow.inputs
         try:
-            self._shadows.put_nowait((version, request_id, inputs))
-        except Full:
-            self._metrics.shadow_dropped()
+            rows = version.model.rows_from_lists(
+                [[_missing_as_none(value) for value in row] for row in inputs]
+            )
+            lines = _predicted("shadow", version, rows, inputs, began_s).lines(shadow.request_id)
+        except Exception as error:  # noqa: BLE001 - a shadow's failure is a figure, no more
+            lines = failed_lines(
+                shadow.request_id,
+                "shadow",
+                version.id,
+                inputs,
+                _in_one_line(error),
+                _us_since(began_s),
+            )
+        self._log_unseen(lines, len(inputs))
 
-    def _run_shadows(self) -> None:
-        while True:
-            version, request_id, inputs = self._shadows.get()
-            began_s = time.perf_counter()
-            try:
-                rows = version.model.rows_from_lists(
-                    [[_missing_as_none(value) for value in row] for row in inputs]
-                )
-                made = self._predicted("shadow", version, rows, inputs, request_id, began_s)
-                self._commits.submit_unseen(made.lines)
-            except Exception as error:  # noqa: BLE001 - a shadow's failure is a figure, no more
-                why = " ".join(f"{type(error).__name__}: {error}".split())
-                self._commits.submit_unseen(
-                    failed_lines(request_id, "shadow", version.id, inputs, why, _us_since(began_s))
-                )
+
+def _predicted(
+    slot: str,
+    version: LoadedVersion,
+    rows: Any,
+    inputs: Sequence[Sequence[Any]],
+    began_s: float,
+) -> _Prediction:
+    predicted = version.model.predict(rows)
+    shares = None if predicted.probabilities is None else predicted.probabilities.tolist()
+    return _Prediction(slot, version, inputs, predicted, shares, began_s)
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def routing_position(routing_key: str) -> float:

@@ -15,8 +15,8 @@ V2_NUMBERS = {
 V2_TYPES = {*V2_NUMBERS, "BOOL", "BYTES"}
 
 
-def rows_of_invocation(body: InvocationsRequest) -> tuple[ReadRows, int]:
-    """Return what reads the rows of MLflow's protocol, and how many there are.
+def rows_of_invocation(body: InvocationsRequest) -> ReadRows:
+    """Return what reads the rows of MLflow's protocol.
 
     Raises
     ------
@@ -26,22 +26,22 @@ def rows_of_invocation(body: InvocationsRequest) -> tuple[ReadRows, int]:
     if body.dataframe_split is not None:
         split = body.dataframe_split
         if split.columns is None:
-            return _lists(split.data, "dataframe_split.data"), len(split.data)
-        return _named_lists(split.columns, split.data), len(split.data)
+            return _lists(split.data, "dataframe_split.data")
+        return _named_lists(split.columns, split.data)
     if body.dataframe_records is not None:
-        return _records(body.dataframe_records, "dataframe_records"), len(body.dataframe_records)
+        return _records(body.dataframe_records, "dataframe_records")
     given, path = (body.instances, "instances") if body.inputs is None else (body.inputs, "inputs")
     if isinstance(given, Mapping):
         rows = _rows_of_columns(given)
-        return _records(rows, path), len(rows)
+        return _records(rows, path)
     rows_given: Sequence[Any] = given or []
     if rows_given and isinstance(rows_given[0], Mapping):
-        return _records(rows_given, path), len(rows_given)
-    return _lists(rows_given, path), len(rows_given)
+        return _records(rows_given, path)
+    return _lists(rows_given, path)
 
 
-def rows_of_v2(body: V2InferRequest) -> tuple[ReadRows, int]:
-    """Return what reads the rows of the Open Inference Protocol, and how many there are.
+def rows_of_v2(body: V2InferRequest) -> ReadRows:
+    """Return what reads the rows of the Open Inference Protocol.
 
     Either one input of shape (n, k), k being the model's columns, or one input of shape (n) or
     (n, 1) per column, by its name.
@@ -59,7 +59,7 @@ def rows_of_v2(body: V2InferRequest) -> tuple[ReadRows, int]:
             )
     if len(body.inputs) == 1 and len(body.inputs[0].shape) == 2 and body.inputs[0].shape[1] != 1:
         rows = _matrix(body.inputs[0], 0)
-        return _lists(rows, "inputs.0.data"), len(rows)
+        return _lists(rows, "inputs.0.data")
     columns = {
         tensor.name: [row[0] for row in _matrix(tensor, number)]
         for number, tensor in enumerate(body.inputs)
@@ -70,8 +70,8 @@ def rows_of_v2(body: V2InferRequest) -> tuple[ReadRows, int]:
     if len(columns) == 1:
         # One column: clients of a one-column model call the input what they like.
         values = [list(record.values()) for record in records]
-        return _lists(values, "inputs.0.data"), len(values)
-    return _records(records, "inputs"), len(records)
+        return _lists(values, "inputs.0.data")
+    return _records(records, "inputs")
 
 
 def _matrix(tensor: V2Tensor, number: int) -> list[list[Any]]:

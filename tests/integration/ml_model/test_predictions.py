@@ -6,7 +6,7 @@ import pytest
 
 import ml_model.app
 import ml_model.settings
-from ml_model.service.prediction import PredictionService
+from ml_model.service import prediction
 from tests.integration.ml_model.conftest import Lab, Service
 
 ROW = [13.2, 1.78, 2.14, 11.2, 100.0, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050.0]
@@ -99,14 +99,14 @@ def test_a_canary_that_fails_costs_no_request(
     trained.ml.ask("POST", "/update-model", update)
     trained.ml.ask("POST", "/set-canary-probability", {"probability": 0.0})
     assert predict(trained.ml)["model_used"] == "next"
-    broken, predicted = {"next"}, PredictionService._predicted
+    broken, predicted = {"next"}, prediction._predicted
 
-    def fail(self: PredictionService, slot: str, *rest: Any) -> Any:
+    def fail(slot: str, *rest: Any) -> Any:
         if slot in broken:
             raise RuntimeError("out of memory")
-        return predicted(self, slot, *rest)
+        return predicted(slot, *rest)
 
-    monkeypatch.setattr(PredictionService, "_predicted", fail)
+    monkeypatch.setattr(prediction, "_predicted", fail)
     answer = predict(trained.ml)
     assert (answer["model_used"], answer["model_version"]) == ("current", challenger)
     failures = trained.database.rows(
