@@ -82,8 +82,8 @@ class ColumnDriftAnswer(AnswerModel):
     verdict: DriftVerdict
     drift: bool
     test: str | None = Field(
-        description="kolmogorov_smirnov_exact, kolmogorov_smirnov_asymptotic, chi_squared or "
-        "fisher_exact; null where there was nothing to test"
+        description="kolmogorov_smirnov_exact, kolmogorov_smirnov_asymptotic, chi_squared, "
+        "chi_squared_relabelled or fisher_exact; null where there was nothing to test"
     )
     statistic: float | None = Field(description="The test's own; Fisher's has none")
     distance: float | None = Field(description="0 (same distribution) to 1 (nothing in common)")
