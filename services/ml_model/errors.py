@@ -75,6 +75,19 @@ class JobGivenUp(Conflict):
     advice = "The job was cancelled, or is worked on by somebody else."
 
 
+class ChampionChanged(Conflict):
+    """Another version serves by now."""
+
+
+class CanaryRuns(Conflict):
+    """A canary runs."""
+
+    advice = (
+        "`next` answers a share of the requests. POST /accept-next-model, POST /rollback or POST"
+        ' /set-canary-probability {"probability": 1.0} end that.'
+    )
+
+
 class NothingInNext(Invalid):
     """Nothing in next."""
 

@@ -198,11 +198,13 @@ class LoadedSets:
         return cast(PgConnection, self._session.connection().connection.driver_connection)
 
 
-def due_call(set_name: str, dataset_name: str = DEFAULT_DATASET) -> str:
+def due_call(set_name: str, dataset_name: str = DEFAULT_DATASET, seed: int | None = None) -> str:
     """Return the simulator call that loads a set, as a person would send it."""
-    body = {"set_name": set_name}
+    body: dict[str, Any] = {"set_name": set_name}
     if dataset_name != DEFAULT_DATASET:
         body["dataset_name"] = dataset_name
+    if seed is not None:
+        body["seed"] = seed
     return f"POST /root/simulator {json.dumps(body)}"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 from flask import Flask
 from werkzeug.serving import make_server
 
@@ -33,6 +34,7 @@ class JobsLab:
     app: Flask
     program: Program
     mlflow_url: str
+    simulator_url: str
     more_programs: list[Program] = field(default_factory=list)
 
     def send(
@@ -48,6 +50,12 @@ class JobsLab:
         status, answer = self.send(method, path, body)
         assert status in (200, 201, 202), (status, answer, self.program.log()[-4000:])
         return answer
+
+    def load(self, set_name: str, dataset_name: str, seed: int) -> None:
+        """Have the simulator load a set."""
+        body = {"set_name": set_name, "dataset_name": dataset_name, "seed": seed}
+        answer = requests.post(f"{self.simulator_url}/root/simulator", json=body, timeout=60)
+        assert answer.status_code == 200, answer.text
 
     def job(self, job_id: int) -> Any:
         """Return a job."""
@@ -89,7 +97,7 @@ def jobs_lab(
     server = make_server("127.0.0.1", 0, simulation, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    values = {
+    values: dict[str, Any] = {
         "mlflow_url": mlflow_url,
         "simulator_url": f"http://127.0.0.1:{server.server_port}",
         "connect_timeout_s": 20.0,
@@ -107,7 +115,8 @@ def jobs_lab(
         **{f"CELLAR_{name.upper()}": str(value) for name, value in values.items()},
     }
     program = Program([sys.executable, "-m", "ml_model.jobs"], environment, folder / "jobs.log")
-    lab = JobsLab(database, ml_model.app.create_app(settings), program, mlflow_url)
+    app = ml_model.app.create_app(settings)
+    lab = JobsLab(database, app, program, mlflow_url, values["simulator_url"])
     program.start()
     try:
         yield lab

@@ -18,6 +18,7 @@ from ml_model.repository.versions import SqlVersions
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.job_runs import JobRuns
 from ml_model.service.leftovers import Leftovers
+from ml_model.service.online_training import OnlineTraining
 from ml_model.service.retrain_job import RetrainJob
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import SlotService
@@ -43,6 +44,7 @@ class Workshop:
         session = database.session
         mlflow = Mlflow(settings.mlflow_url)
         sets, ledger = SqlSets(session), SqlLedger(session)
+        rows = SqlTrainingRows(session)
         versions = SqlTrainedVersions(session)
         simulator = ServiceClient(
             "simulator",
@@ -80,11 +82,19 @@ class Workshop:
                 runs,
                 sets,
                 ledger,
-                SqlTrainingRows(session),
+                rows,
                 loading,
                 training,
                 serving,
                 slots,
+                OnlineTraining(
+                    database,
+                    rows,
+                    SqlJobs(session),
+                    ledger,
+                    loading,
+                    settings.retrain_threshold_rows,
+                ),
             ),
         }
 

@@ -32,6 +32,12 @@ class SqlSets:
         """
         return self._loaded.get_load(set_name, dataset_name, version)
 
+    def find_load(
+        self, set_name: SetName, dataset_name: str, version: int | None
+    ) -> SetLoad | None:
+        """Return what is loaded as that set, or None."""
+        return self._loaded.find_load(set_name, dataset_name, version)
+
     def read_rows(self, load: SetLoad) -> pd.DataFrame | None:
         """Return the rows (index sample_id, features, target); None if loaded anew meanwhile."""
         return self._loaded.read_rows(load) if self.holds(load) else None

@@ -1,8 +1,9 @@
 """Sets that are needed here, loaded by the simulator where they are not."""
 
 import json
+from typing import Any
 
-from contracts.vocabulary import SetName
+from contracts.vocabulary import SET_NAMES, SetName
 from ml_model.repository.sets import SqlSets
 from schema.sets import DatasetNotFound, SetLoad, SetNotLoaded
 from servicekit.clients import ServiceClient, ServiceUnavailable
@@ -23,6 +24,8 @@ class DatasetLoading:
     ) -> SetLoad:
         """Return what is loaded as that set, having it loaded first if nothing is.
 
+        It is then cut with the seed of the sets that are loaded, so that no row is in two.
+
         Raises
         ------
         DatasetNotFound
@@ -33,15 +36,23 @@ class DatasetLoading:
         try:
             return self._find(set_name, dataset_name, dataset_version)
         except SetNotLoaded:
-            self._load(set_name, dataset_name)
+            self._load(set_name, dataset_name, self._seed(dataset_name, dataset_version))
             return self._find(set_name, dataset_name, dataset_version)
 
     def _find(self, set_name: SetName, dataset_name: str, version: int | None) -> SetLoad:
         with self._database.transaction():
             return self._sets.get_load(set_name, dataset_name, version)
 
-    def _load(self, set_name: SetName, dataset_name: str) -> None:
-        body = {"set_name": set_name, "dataset_name": dataset_name}
+    def _seed(self, dataset_name: str, version: int | None) -> int | None:
+        """Return the seed of the training set, else of another set that is loaded, if one is."""
+        with self._database.transaction():
+            loads = [self._sets.find_load(name, dataset_name, version) for name in SET_NAMES]
+        return next((load.seed for load in loads if load is not None), None)
+
+    def _load(self, set_name: SetName, dataset_name: str, seed: int | None) -> None:
+        body: dict[str, Any] = {"set_name": set_name, "dataset_name": dataset_name}
+        if seed is not None:
+            body["seed"] = seed
         answer = self._simulator.post("/root/simulator", body)
         if answer.status_code == 200:
             return

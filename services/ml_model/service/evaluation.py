@@ -11,8 +11,9 @@ from contracts.vocabulary import SetName
 from ml_model.errors import InvalidTarget, ScoringFailed
 from ml_model.repository.sets import SqlSets
 from ml_model.repository.work_runs import WorkRun, WorkRuns
-from ml_model.service.batch_prediction import checked_rows, class_name_of, json_rows, predict
+from ml_model.service.batch_prediction import checked_rows, json_rows, predict
 from ml_model.service.dataset_loading import DatasetLoading
+from ml_model.service.model_terms import class_text, columns_for
 from ml_model.service.version_choice import ChosenVersion, VersionChoice
 from modelkit.input_rows import InvalidRows
 from modelkit.servable import ServableModel
@@ -120,7 +121,8 @@ class EvaluationService:
         known = [number for number, label in enumerate(labelled.target) if label is not None]
         if not known:
             raise ScoringFailed("No row has a label to measure against.")
-        truth = _truth(model, [(number, labelled.target[number]) for number in known])
+        labels = [(number, labelled.target[number]) for number in known]
+        truth = _truth(model, labels, labelled.dataset)
         checked = checked_rows(model, labelled.rows)
         predicted = predict(model, _chosen(checked, known))
         if model.task == "regression":
@@ -150,15 +152,12 @@ class EvaluationService:
 
 
 def _columns_for(model: ServableModel, dataset: Dataset) -> list[str]:
-    """Return the dataset's features in the order of the model's columns.
-
-    A model whose columns have no names (x0, x1, ...) takes them in the dataset's order.
-    """
-    names, features = [column.name for column in model.columns], dataset.feature_names
-    if set(names) == set(features):
-        return names
-    if not set(names) & set(features) and len(names) == len(features):
-        return features
+    """Return the dataset's features in the order of the model's columns, or say what is amiss."""
+    features = dataset.feature_names
+    columns = columns_for(model, features)
+    if columns is not None:
+        return columns
+    names = [column.name for column in model.columns]
     missing = [name for name in names if name not in features]
     raise InvalidRows(
         f"{dataset.name} does not have the columns that the model takes.",
@@ -173,7 +172,9 @@ def _json_values(column: Any) -> list[Any]:
     return [None if lost else value for value, lost in zip(column.to_list(), missing, strict=True)]
 
 
-def _truth(model: ServableModel, labels: Sequence[tuple[int, Any]]) -> list[Any]:
+def _truth(
+    model: ServableModel, labels: Sequence[tuple[int, Any]], dataset: Dataset | None
+) -> list[Any]:
     """Return labels as the model writes them: classes as text, or numbers for a regression."""
     if model.task == "regression":
         for number, label in labels:
@@ -183,29 +184,13 @@ def _truth(model: ServableModel, labels: Sequence[tuple[int, Any]]) -> list[Any]
                     details=[Detail(f"target.{number}", "must be a number")],
                 )
         return [float(label) for _, label in labels]
-    class_of = {name: label for label, name in class_name_of(model).items()}
-    known = {str(label) for label in model.classes}
-    found = []
     for number, label in labels:
         if not isinstance(label, bool | int | float | str):
             raise InvalidTarget(
                 f"Row {number} of target must be a class.",
                 details=[Detail(f"target.{number}", "must be a class: text or a number")],
             )
-        text = _class_text(label, known)
-        found.append(text if text in known else class_of.get(text, text))
-    return found
-
-
-def _class_text(label: Any, known: set[str]) -> str:
-    """Return a class as text; 1 and 1.0 are the same class."""
-    text = str(label)
-    if text in known or isinstance(label, str | bool):
-        return text
-    other = str(int(label)) if isinstance(label, float) and label == int(label) else None
-    if isinstance(label, int):
-        other = str(float(label))
-    return other if other in known else text
+    return [class_text(model, label, dataset) for _, label in labels]
 
 
 def _chosen(rows: Any, numbers: Sequence[int]) -> Any:

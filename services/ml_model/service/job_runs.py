@@ -1,6 +1,6 @@
 """Jobs as the program sees them that runs them, and the process in it that works on one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,11 +99,25 @@ class JobRuns:
         if self._jobs.keep_result(job.id, job.attempts, result) is None:
             raise JobGivenUp()
 
-    def succeed(self, job: Job, message: str, result: Mapping[str, Any]) -> None:
-        """End the job well; `JobGivenUp` where the attempt is no longer the running one."""
+    def succeed(
+        self,
+        job: Job,
+        message: str,
+        result: Mapping[str, Any],
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        """End the job well, and do what follows from it in the same transaction.
+
+        Raises
+        ------
+        JobGivenUp
+            The attempt is no longer the running one.
+        """
         with self._database.transaction():
             if self._jobs.succeed(job.id, job.attempts, message, result) is None:
                 raise JobGivenUp()
+            if then is not None:
+                then()
 
     def fail(self, job: Job, reason: str, result: Mapping[str, Any]) -> None:
         """End the job badly, unless the attempt is no longer the running one."""

@@ -97,6 +97,14 @@ class OnlineTraining:
         missing = 0 if started else max(0, self._threshold_rows - new_rows)
         return Added(row_id, dataset.name, 0 if started else new_rows, missing, job, started)
 
+    def begin_next(self, dataset: Dataset) -> None:
+        """Begin another retraining, in the caller's transaction that ends one, where so many rows
+        have come in meanwhile that one is due: nobody may come later and notice.
+        """
+        self._rows.lock(dataset.name)
+        if self._rows.count_new(dataset.name) >= self._threshold_rows:
+            self._begin(dataset, forced=False)
+
     def trigger(self, dataset_name: str | None, *, force: bool) -> Job:
         """Return the retraining of a dataset that waits or runs, a new one if there is none.
 

@@ -1,5 +1,6 @@
 """The job `retrain`: a challenger from stored and new rows, compared with what serves."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,19 +9,22 @@ import pandas as pd
 
 from ml_model.background_job import Job
 from ml_model.domain import CURRENT_SLOT
+from ml_model.errors import CanaryRuns, ChampionChanged, TrainingFailed
 from ml_model.ledger_entries import Configuration, NamedVersion
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.sets import SqlSets
 from ml_model.repository.training_rows import SqlTrainingRows, TrainingRow
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.job_runs import JobRuns
+from ml_model.service.model_terms import class_text, columns_for
+from ml_model.service.online_training import OnlineTraining
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import SlotService
 from ml_model.service.version_training import LabelledRows, Plan, Source, VersionTraining, labelled
 from modelkit.errors import ModelNotFound
 from modelkit.holding_back import evenly_chosen
 from modelkit.registry import get_entry
-from schema.sets import Dataset, SetChanged
+from schema.sets import Dataset, SetChanged, due_call
 from servicekit.database import Database
 
 DEFAULT_MODEL = "RandomForest"
@@ -38,6 +42,17 @@ class Champion:
     configuration: Configuration | None
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing; an accuracy (0 to 1) is None where a version cannot be scored."""
+
+    promoted: bool
+    verdict: str
+    champion: NamedVersion | None
+    champion_accuracy: float | None
+    challenger_accuracy: float | None
+
+
 class RetrainJob:
     """Retrains what serves, and puts the challenger into `next` if it is not worse."""
 
@@ -52,6 +67,7 @@ class RetrainJob:
         training: VersionTraining,
         serving: ServingModels,
         slots: SlotService,
+        online: OnlineTraining,
     ) -> None:
         self._database = database
         self._runs = runs
@@ -62,57 +78,77 @@ class RetrainJob:
         self._training = training
         self._serving = serving
         self._slots = slots
+        self._online = online
 
     def work_on(self, job: Job, request: Mapping[str, Any]) -> None:
         """Train, compare, deploy, and end the job with both scores.
 
         The challenger is fitted to the stored training set and the rows that came in online,
         except every `HELD_BACK_EVERY`-th of these. Both are scored on the testing set and on
-        those held back.
+        those held back. A challenger in `next` answers nobody until somebody gives it a share.
 
         Raises
         ------
-        TrainingFailed, JobGivenUp, SetChanged, DatasetNotFound, ModelStoreUnavailable,
-        MlflowUnavailable
+        TrainingFailed
+            Also where training and testing set were cut with different seeds.
+        JobGivenUp, SetChanged, DatasetNotFound, ModelStoreUnavailable, MlflowUnavailable
         """
         self._runs.report(job, 0.05, "reads the rows")
         name = request["dataset_name"]
         dataset, stored, testing, new = self._read(name)
         new_rows = _as_rows(new, dataset)
-        kept = [row.id % HELD_BACK_EVERY == 0 for row in new]
+        kept = held_back_places(new)
         held_back = testing.followed_by(new_rows.chosen(kept))
         to_fit = stored.followed_by(new_rows.chosen([not held for held in kept]))
-        champion = self._champion()
-        plan = self._plan(dataset, champion, to_fit, held_back)
+        plan = self._plan(dataset, self._champion(), to_fit, held_back)
         version, facts = self._training.train(job, plan)
-        challenger_score = self._score(version.id, held_back)
-        champion_score = None
-        if champion.version is not None:
-            self._runs.report(job, 0.95, "compares with what serves")
-            champion_score = self._score(champion.version.id, held_back)
-        promoted, verdict = _judged(champion.version, champion_score, challenger_score)
-        if promoted:
-            self._slots.put_next(version.id, f"retraining, job {job.id}: {verdict}", ACTOR)
+        outcome = self._compare(job, version.id, held_back, dataset)
         self._runs.succeed(
             job,
-            verdict,
+            outcome.verdict,
             {
                 **facts,
                 "model_version_id": version.id,
                 "dataset_name": dataset.name,
                 "dataset_version": dataset.version,
                 "model_name": plan.model_name,
-                "promoted": promoted,
-                "verdict": verdict,
-                "challenger_accuracy": challenger_score,
-                "champion_accuracy": champion_score,
-                "champion": champion.version and champion.version.model_uri,
+                "promoted": outcome.promoted,
+                "verdict": outcome.verdict,
+                "challenger_accuracy": outcome.challenger_accuracy,
+                "champion_accuracy": outcome.champion_accuracy,
+                "champion": outcome.champion and outcome.champion.model_uri,
                 "compared_rows": len(held_back),
                 "stored_rows": len(stored),
                 "new_rows": len(new_rows),
                 "new_rows_held_back": sum(kept),
             },
+            then=lambda: self._online.begin_next(dataset),
         )
+
+    def _compare(
+        self, job: Job, challenger_id: int, held_back: LabelledRows, dataset: Dataset
+    ) -> Comparison:
+        """Compare with what serves now, which may be another version than when training began,
+        and put the challenger into `next` if it is not worse.
+        """
+        challenger_score = self._score(challenger_id, held_back, dataset)
+        while True:
+            champion = self._champion().version
+            champion_score = None
+            if champion is not None:
+                self._runs.report(job, 0.95, "compares with what serves")
+                champion_score = self._score(champion.id, held_back, dataset)
+            promoted, verdict = _judged(champion, champion_score, challenger_score)
+            if promoted:
+                reason = f"retraining, job {job.id}: {verdict}"
+                champion_id = None if champion is None else champion.id
+                try:
+                    self._slots.put_challenger(challenger_id, champion_id, reason, ACTOR)
+                except ChampionChanged:
+                    continue
+                except CanaryRuns:
+                    promoted, verdict = False, f"a canary runs, which goes first; {verdict}"
+            return Comparison(promoted, verdict, champion, champion_score, challenger_score)
 
     def _read(self, name: str) -> tuple[Dataset, LabelledRows, LabelledRows, list[TrainingRow]]:
         training = self._loading.ensure("training", name)
@@ -122,6 +158,12 @@ class RetrainJob:
             new = self._rows.taken(name)
         if stored is None or held_out is None:
             raise SetChanged()
+        if training.seed != testing.seed:
+            raise TrainingFailed(
+                f"The training set of {name} was cut with the seed {training.seed}, the testing set"
+                f" with {testing.seed}, so that the same rows can be in both. Load both with one:"
+                f" {due_call('testing', name, training.seed)}."
+            )
         dataset = training.dataset
         target = dataset.target.name
         width = len(dataset.features)
@@ -139,6 +181,10 @@ class RetrainJob:
                 self._ledger.configuration_of(version_id),
             )
 
+    def _fits(self, version: NamedVersion, dataset: Dataset) -> bool:
+        """Tell whether a version takes the columns of a dataset."""
+        return columns_for(self._serving.load(version.id), dataset.feature_names) is not None
+
     def _configuration_that_is_set(self) -> Configuration | None:
         found = self._ledger.find_newest(CURRENT_SLOT)
         if found is None:
@@ -148,20 +194,22 @@ class RetrainJob:
     def _plan(
         self, dataset: Dataset, champion: Champion, rows: LabelledRows, held_back: LabelledRows
     ) -> Plan:
-        configuration = champion.configuration
+        configuration, version = champion.configuration, champion.version
         model_name, hyperparameters = DEFAULT_MODEL, {}
-        if configuration is not None and _is_ours(configuration.model_name):
+        foreign = version is not None and not self._fits(version, dataset)
+        if not foreign and configuration is not None and _is_ours(configuration.model_name):
             model_name = configuration.model_name
             hyperparameters = dict(configuration.hyperparameters)
-        registered = champion.version
+        registered_name = model_name
+        if foreign:
+            # The newest version of what serves stays one that takes the same columns.
+            registered_name = f"{dataset.name}-{model_name}"
+        elif version is not None and version.version > 0:
+            registered_name = version.registered_name
         return Plan(
             model_name=model_name,
             hyperparameters=hyperparameters,
-            registered_name=(
-                registered.registered_name
-                if registered is not None and registered.version > 0
-                else model_name
-            ),
+            registered_name=registered_name,
             rows=rows,
             held_back=held_back.chosen(evenly_chosen(held_back.labels)),
             source=Source(
@@ -174,19 +222,18 @@ class RetrainJob:
             ),
         )
 
-    def _score(self, version_id: int, rows: LabelledRows) -> float | None:
-        """Return the accuracy of a version as it serves; None where it takes other columns."""
+    def _score(self, version_id: int, rows: LabelledRows, dataset: Dataset) -> float | None:
+        """Return a version's accuracy as it serves; None where columns or classes are others."""
         model = self._serving.load(version_id)
-        features = rows.features
-        names = [column.name for column in model.columns]
-        if set(names) == set(features.columns):
-            features = features[names]
-        elif len(names) != features.shape[1] or set(names) & set(features.columns):
+        columns = columns_for(model, list(rows.features.columns))
+        if columns is None or model.task != "classification" or not model.numeric:
             return None
-        if model.task != "classification" or not model.numeric:
+        truth = [class_text(model, label, dataset) for label in rows.labels]
+        if not set(truth) & {str(label) for label in model.classes}:
+            # Its classes are others altogether: 0 % would say that it errs.
             return None
-        found = model.predict(features.to_numpy(dtype="float64")).labels
-        right = [str(a) == str(b) for a, b in zip(found, rows.labels, strict=True)]
+        found = model.predict(rows.features[columns].to_numpy(dtype="float64")).labels
+        right = [str(a) == b for a, b in zip(found, truth, strict=True)]
         return sum(right) / len(right)
 
 
@@ -196,6 +243,19 @@ def _is_ours(model_name: str) -> bool:
     except ModelNotFound:
         return False
     return True
+
+
+def held_back_places(rows: Sequence[TrainingRow]) -> list[bool]:
+    """Tell of each row of a dataset, in the order they came, whether it is held back for comparing.
+
+    Every `HELD_BACK_EVERY`-th different row is, and the same row sent twice is on one side only.
+    Rows that come later change nothing for those before.
+    """
+    known: dict[str, bool] = {}
+    for row in rows:
+        key = json.dumps([list(row.features), row.target])
+        known.setdefault(key, len(known) % HELD_BACK_EVERY == HELD_BACK_EVERY - 1)
+    return [known[json.dumps([list(row.features), row.target])] for row in rows]
 
 
 def _as_rows(rows: Sequence[TrainingRow], dataset: Dataset) -> LabelledRows:
@@ -214,7 +274,9 @@ def _judged(
     if champion is None:
         return True, f"nothing serves yet, the challenger has accuracy {challenger_score:.4f}"
     if champion_score is None:
-        return False, f"{champion.model_uri} takes other columns: the two cannot be compared"
+        return False, (
+            f"{champion.model_uri} has other columns or classes: the two cannot be compared"
+        )
     comparison = f"accuracy {challenger_score:.4f} against {champion_score:.4f} of what serves"
     if challenger_score >= champion_score:
         return True, f"not worse: {comparison}"

@@ -5,7 +5,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ml_model.domain import ModelVersion
-from ml_model.errors import DeploymentNotFound, NothingInNext, NothingToGoBackTo
+from ml_model.errors import (
+    CanaryRuns,
+    ChampionChanged,
+    DeploymentNotFound,
+    NothingInNext,
+    NothingToGoBackTo,
+)
 from ml_model.ledger_entries import API_ACTOR, LedgerEntry, NamedVersion, ServingRecord
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.serving_statistics import SlotFigures, SqlServingStatistics
@@ -147,6 +153,34 @@ class SlotService:
             )
         self._follower.refresh()
         return after
+
+    def put_challenger(
+        self, model_version_id: int, champion_id: int | None, reason: str, actor: str
+    ) -> None:
+        """Put a version that was compared with `champion_id` into `next`, without any traffic.
+
+        Raises
+        ------
+        ChampionChanged
+            Another version serves by now, so that the comparison says nothing.
+        CanaryRuns
+            `next` answers a share of the requests already; whoever tries it goes first.
+        VersionNotServable
+            It was never prepared for serving.
+        """
+        self._models.load(model_version_id)
+        with self._database.transaction():
+            before = lock_serving(self._ledger)
+            if before.current_version_id != champion_id:
+                raise ChampionChanged()
+            tried = before.next_version_id not in {None, before.current_version_id}
+            if tried and before.canary_probability < 1:
+                raise CanaryRuns()
+            after = replace(before, next_version_id=model_version_id, canary_probability=1.0)
+            write_change(
+                self._ledger, before, after, action="update_next", reason=reason, actor=actor
+            )
+        self._follower.refresh()
 
     def accept_next(self) -> ServingRecord:
         """Put the model of `next` into `current` as well.

@@ -99,10 +99,77 @@ def test_a_champion_of_other_columns_is_not_challenged(lab: JobsLab) -> None:
     assert job["state"] == "succeeded"
     assert job["result"]["promoted"] is False
     assert "other columns" in job["message"]
+    # `models:/wines/latest` stays a model of wines.
+    assert job["result"]["registered_model_name"] == "iris-RandomForest"
     # Rows that name no dataset belong to that of the serving version.
     status, answer = lab.send("POST", "/add_training_data", {"features": [1, 2], "target": 0})
     assert status == 400
     assert "alcohol" in answer["message"]
+
+
+def test_a_champion_with_classes_by_other_names_is_measured_by_what_it_says(lab: JobsLab) -> None:
+    names = [str(IRIS.target_names[label]) for label in IRIS.target]
+    columns: Any = IRIS.feature_names
+    body = {"data": IRIS.data.tolist(), "columns": columns, "target": names}
+    body["registered_model_name"] = "flowers"
+    trained = lab.ask("POST", "/train", body)
+    serve(lab, lab.job(trained["job_id"])["result"]["model_version_id"])
+    job = lab.wait(lab.ask("POST", "/trigger_retrain", {"force_retrain": True})["job_id"])
+    assert job["result"]["champion"] == "models:/flowers/1"
+    assert job["result"]["champion_accuracy"] > 0.9
+
+
+def test_a_challenger_takes_no_traffic_from_a_canary(lab: JobsLab) -> None:
+    versions = []
+    for model in ("DecisionTree", "LogisticRegression"):
+        body = {"dataset_name": "iris", "model_name": model, "registered_model_name": model}
+        trained = lab.ask("POST", "/train", body)
+        versions.append(lab.job(trained["job_id"])["result"]["model_version_id"])
+    serve(lab, versions[0])
+    update = {"model_uri": "models:/LogisticRegression/1"}
+    lab.ask("POST", "/update-model", update)
+    lab.ask("POST", "/set-canary-probability", {"probability": 0.5})
+    before = lab.ask("GET", "/slots")
+    body = {"force_retrain": True}
+    job = lab.wait(lab.ask("POST", "/trigger_retrain", body)["job_id"])
+    assert job["state"] == "succeeded"
+    assert job["result"]["promoted"] is False
+    assert "canary" in job["message"] or job["message"].startswith("worse")
+    after = lab.ask("GET", "/slots")
+    for kept in ("current", "next", "canary_probability"):
+        assert before[kept] == after[kept]
+
+
+def test_missing_sets_are_cut_with_the_seed_of_those_that_are_loaded(lab: JobsLab) -> None:
+    lab.load("training", "iris", 7)
+    job = lab.wait(lab.ask("POST", "/trigger_retrain", {"force_retrain": True})["job_id"])
+    assert job["state"] == "succeeded", job
+    assert lab.database.rows("SELECT set_name, seed FROM set_loads ORDER BY set_name") == [
+        ("testing", 7),
+        ("training", 7),
+    ]
+
+
+def test_sets_that_share_rows_are_not_compared_on(lab: JobsLab) -> None:
+    lab.load("training", "iris", 7)
+    lab.load("testing", "iris", 8)
+    job = lab.wait(lab.ask("POST", "/trigger_retrain", {"force_retrain": True})["job_id"])
+    assert job["state"] == "failed"
+    assert '"seed": 7' in job["reason"]
+
+
+def test_rows_that_come_during_a_retraining_set_off_the_next(lab: JobsLab) -> None:
+    lab.program.stop()
+    answers = [add(lab, number) for number in range(22)]
+    first = answers[9]["job_id"]
+    assert answers[9]["retraining_started"] is True
+    assert {answer["job_id"] for answer in answers[10:]} == {first}
+    lab.program.start()
+    assert lab.wait(first)["result"]["new_rows"] == 10
+    jobs = lab.eventually(lambda: lab.ask("GET", "/jobs")["jobs"], lambda jobs: len(jobs) == 2)
+    second = next(job["id"] for job in jobs if job["id"] != first)
+    assert lab.wait(second)["result"]["new_rows"] == 22
+    assert len(lab.ask("GET", "/jobs")["jobs"]) == 2
 
 
 def test_a_row_is_stored_once_per_request(lab: JobsLab) -> None:

@@ -15,7 +15,7 @@ SERVING = NamedVersion(1, "wine", 3, "models:/wine/3")
         (SERVING, 0.9, 0.9, True, "not worse"),
         (SERVING, 0.9, 0.95, True, "0.9500 against 0.9000"),
         (SERVING, 0.9, 0.8999, False, "worse"),
-        (SERVING, None, 1.0, False, "models:/wine/3 takes other columns"),
+        (SERVING, None, 1.0, False, "models:/wine/3 has other columns"),
         (SERVING, 0.1, None, False, "cannot be scored"),
     ],
 )
