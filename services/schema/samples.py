@@ -10,11 +10,12 @@ caller's transaction and never commit. Knows pandas and COPY; knows nothing of H
 import csv
 import io
 import json
+import math
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,8 @@ from numpy.typing import NDArray
 from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 
+from contracts.vocabulary import ColumnType
 from schema.tables import SAMPLES_SCHEMA
-
-ColumnType = Literal["number", "integer", "text", "boolean"]
 
 SQL_TYPES: Mapping[str, str] = {
     "number": "double precision",
@@ -189,15 +189,6 @@ def read_source(
         first += chunk_rows
 
 
-def count_source_rows(connection: PgConnection, dataset_name: str, version: int) -> int:
-    """Return how many rows a dataset version has."""
-    # They are numbered from 0 without a gap.
-    statement = sql.SQL("SELECT coalesce(max(row_number) + 1, 0) FROM {}").format(
-        source_table_name(dataset_name, version)
-    )
-    return _scalar(connection, statement)
-
-
 def replace_rows(
     connection: PgConnection,
     dataset_name: str,
@@ -242,6 +233,73 @@ def append_rows(
     frame.insert(2, "batch_id", batch_id)
     names = ["set_name", "row_number", "batch_id", *(column.name for column in columns)]
     _copy_in(connection, table_name(dataset_name, version), names, frame)
+
+
+def read_page(
+    connection: PgConnection,
+    dataset_name: str,
+    version: int,
+    set_name: str | None,
+    columns: Sequence[Column],
+    first: int,
+    limit: int,
+) -> list[list[Any]]:
+    """Return rows from row number `first` on, of all rows or of a set, as plain values.
+
+    None where a value is missing or is no finite number.
+    """
+    statement = sql.SQL("SELECT {} {} AND row_number >= %s ORDER BY row_number LIMIT %s").format(
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+        _rows_of(dataset_name, version, set_name),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, (first, limit))
+        return [
+            [None if isinstance(x, float) and not math.isfinite(x) else x for x in row]
+            for row in cursor.fetchall()
+        ]
+
+
+def write_csv(
+    connection: PgConnection,
+    dataset_name: str,
+    version: int,
+    set_name: str | None,
+    columns: Sequence[Column],
+    file: BinaryIO,
+) -> None:
+    """Write all rows or those of a set in their order, with a header.
+
+    Text is in quotes, NULL is nothing without quotes, truth values are `true` and `false`; numbers
+    come back exactly.
+    """
+    # COPY would write t and f.
+    cells = [
+        sql.SQL("{0}::text AS {0}" if column.type == "boolean" else "{0}").format(
+            sql.Identifier(column.name)
+        )
+        for column in columns
+    ]
+    texts = [sql.Identifier(column.name) for column in columns if column.type == "text"]
+    quoting = sql.SQL(", FORCE_QUOTE ({})").format(sql.SQL(", ").join(texts))
+    query = sql.SQL(
+        "COPY (SELECT {cells} {rows} ORDER BY row_number) TO STDOUT"
+        " WITH (FORMAT csv, HEADER{quoting})"
+    ).format(
+        cells=sql.SQL(", ").join(cells),
+        rows=_rows_of(dataset_name, version, set_name),
+        quoting=quoting if texts else sql.SQL(""),
+    )
+    with connection.cursor() as cursor:
+        cursor.copy_expert(query.as_string(cursor), file)
+
+
+def _rows_of(dataset_name: str, version: int, set_name: str | None) -> sql.Composable:
+    if set_name is None:
+        return sql.SQL("FROM {} WHERE true").format(source_table_name(dataset_name, version))
+    return sql.SQL("FROM {} WHERE set_name = {}").format(
+        table_name(dataset_name, version), sql.Literal(set_name)
+    )
 
 
 def count_missing(

@@ -1,21 +1,49 @@
 """Writes dataset versions whole: what they are, and every row once."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, cast
 
 import pandas as pd
+from psycopg2.errors import ProgramLimitExceeded
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session, scoped_session
 
+from contracts.vocabulary import SetName
 from schema import samples
 from schema.samples import Column
 from schema.sets import Dataset, dataset_of
-from schema.tables import DatasetRow
+from schema.tables import (
+    DatasetRow,
+    ModelVersionRow,
+    MonitoringResultRow,
+    PredictionRow,
+    ScoringRow,
+    SetLoadRow,
+    TrainingRowRow,
+)
+from servicekit.errors import Invalid
 from simulator.domain import DatasetDescription
 
 LOAD_LOCK = 0x4C4F4144
 """First key of the advisory locks under which datasets and their sets are changed ("LOAD")."""
+
+
+class RowTooWide(Invalid):
+    """Row too wide."""
+
+    advice = "A row must fit on PostgreSQL's page of 8 kB. Send fewer columns of text."
+
+
+@dataclass(frozen=True)
+class DatasetListing:
+    """A dataset version, the rows of its loaded sets by their names, and when it came."""
+
+    dataset: Dataset
+    loaded: Mapping[str, int]
+    created_at: datetime
 
 
 class DatasetRepository:
@@ -29,6 +57,80 @@ class DatasetRepository:
         self._session.execute(
             text("SELECT pg_advisory_xact_lock(:key, hashtext(:name))"),
             {"key": LOAD_LOCK, "name": dataset_name},
+        )
+
+    def list_versions(self, name: str | None = None, limit: int = 1000) -> list["DatasetListing"]:
+        """Return versions by name, newest first, with the rows of their loaded sets."""
+        query = select(DatasetRow).order_by(DatasetRow.name, DatasetRow.version.desc())
+        if name is not None:
+            query = query.where(DatasetRow.name == name)
+        return self._listings(self._session.scalars(query.limit(limit)).all())
+
+    def get_listing(self, dataset_id: int) -> "DatasetListing":
+        """Return one of them by its id."""
+        return self._listings([self._session.get_one(DatasetRow, dataset_id)])[0]
+
+    def _listings(self, rows: Sequence[DatasetRow]) -> list["DatasetListing"]:
+        loads = self._session.execute(
+            select(SetLoadRow.dataset_id, SetLoadRow.set_name, SetLoadRow.row_count).where(
+                SetLoadRow.dataset_id.in_([row.id for row in rows])
+            )
+        ).all()
+        return [
+            DatasetListing(
+                dataset_of(row),
+                {load.set_name: load.row_count for load in loads if load.dataset_id == row.id},
+                row.created_at,
+            )
+            for row in rows
+        ]
+
+    def users_of(self, dataset: Dataset, *, alone: bool) -> list[str]:
+        """Return in words what refers to a version; with `alone`, to the name as well."""
+        by_version = {
+            "a model version": ModelVersionRow.dataset_id,
+            "a scoring": ScoringRow.dataset_id,
+            "a prediction": PredictionRow.dataset_id,
+            "a monitoring result": MonitoringResultRow.dataset_id,
+        }
+        questions = {words: column == dataset.id for words, column in by_version.items()}
+        if alone:
+            questions["labelled rows"] = TrainingRowRow.dataset_name == dataset.name
+        return [
+            words
+            for words, condition in questions.items()
+            if self._session.scalar(select(select(text("1")).where(condition).exists()))
+        ]
+
+    def delete(self, dataset: Dataset) -> None:
+        """Remove a version that nothing refers to: rows, loaded sets, and what it was."""
+        self._session.execute(delete(SetLoadRow).where(SetLoadRow.dataset_id == dataset.id))
+        self._session.execute(delete(DatasetRow).where(DatasetRow.id == dataset.id))
+        self.drop_tables(dataset.name, dataset.version)
+
+    def read_page(
+        self, dataset: Dataset, set_name: SetName | None, limit: int, first: int
+    ) -> list[list[Any]]:
+        """Return rows from a row number on, as JSON values in the order of the columns."""
+        return samples.read_page(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            set_name,
+            dataset.columns,
+            first,
+            limit,
+        )
+
+    def write_csv(self, dataset: Dataset, set_name: SetName | None, file: BinaryIO) -> None:
+        """Write all rows, or those of a loaded set, as CSV; see `schema.samples.write_csv`."""
+        samples.write_csv(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            set_name,
+            dataset.columns,
+            file,
         )
 
     def list_names(self, limit: int = 100) -> list[str]:
@@ -48,15 +150,14 @@ class DatasetRepository:
         row = self._row_of(description.name, content_hash)
         if row is None:
             version = self.next_version(description.name)
-            self.write_source(description, version, chunks)
-            return self.add(description, version, content_hash, self._count(description, version))
+            row_count = self.write_source(description, version, chunks)
+            return self.add(description, version, content_hash, row_count)
         if row.class_names is None and description.class_names is not None:
             # Loaded first before classes had names.
             row.class_names = list(description.class_names)
         if row.row_count is None:
             # Loaded first before datasets were kept whole.
-            self.write_source(description, row.version, chunks)
-            row.row_count = self._count(description, row.version)
+            row.row_count = self.write_source(description, row.version, chunks)
         self._session.flush()
         return dataset_of(row)
 
@@ -69,19 +170,29 @@ class DatasetRepository:
 
     def write_source(
         self, description: DatasetDescription, version: int, chunks: Iterable[pd.DataFrame]
-    ) -> None:
-        """Make the table of all rows and fill it, one chunk after the other."""
+    ) -> int:
+        """Make the table of all rows, fill it chunk after chunk, return how many there are.
+
+        Raises
+        ------
+        RowTooWide
+            A row does not fit on PostgreSQL's page.
+        """
         connection, columns = self._driver_connection(), description.columns
         samples.create_source_table(connection, description.name, version, columns)
         n_rows = 0
         for chunk in chunks:
-            samples.append_source_rows(
-                connection, description.name, version, columns, n_rows, chunk
-            )
+            try:
+                samples.append_source_rows(
+                    connection, description.name, version, columns, n_rows, chunk
+                )
+            except ProgramLimitExceeded as error:
+                raise RowTooWide() from error
             n_rows += len(chunk)
+        return n_rows
 
-    def discard_source(self, name: str, version: int) -> None:
-        """Take back a table of rows that turned out to be there already."""
+    def drop_tables(self, name: str, version: int) -> None:
+        """Remove the tables of a version."""
         samples.drop_tables(self._driver_connection(), name, version)
 
     def add(
@@ -121,9 +232,6 @@ class DatasetRepository:
                 DatasetRow.name == name, DatasetRow.content_hash == content_hash
             )
         ).first()
-
-    def _count(self, description: DatasetDescription, version: int) -> int:
-        return samples.count_source_rows(self._driver_connection(), description.name, version)
 
     def _driver_connection(self) -> PgConnection:
         return cast(PgConnection, self._session.connection().connection.driver_connection)
