@@ -6,6 +6,7 @@ wrong, by Python's own CSV reader.
 
 import codecs
 import csv
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def read_layout(path: Path) -> CsvLayout:
         raise BadTable.at("the file is empty")
     delimiter = max(DELIMITERS, key=_first_record(head).count)
     try:
-        names = next(csv.reader(iter(head.splitlines(keepends=True)), delimiter=delimiter))
+        names = next(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise BadTable.at(f"the header cannot be read: {error}", line=1) from None
     return CsvLayout(tuple(names), delimiter)

@@ -401,6 +401,8 @@ def _check_names(names: Sequence[str]) -> None:
         raise BadTable.at(_name_problem(unusable[0], names), line=line, column=unusable[0])
     seen: dict[str, str] = {}
     for name in names:
+        if "\r" in name or "\n" in name:
+            raise BadTable.at("the name holds a line end", line=line, column=name)
         other = seen.setdefault(name.lower(), name)
         if other != name:
             raise BadTable.at(f"differs from {other!r} in capitals only", line=line, column=name)

@@ -7,7 +7,7 @@ from ml_model.repository.sets import SqlSets
 from schema.sets import DatasetNotFound, SetLoad, SetNotLoaded
 from servicekit.clients import ServiceClient, ServiceUnavailable
 from servicekit.database import Database
-from servicekit.errors import Invalid
+from servicekit.errors import Conflict, Invalid
 
 
 class DatasetLoading:
@@ -33,15 +33,17 @@ class DatasetLoading:
         try:
             return self._find(set_name, dataset_name, dataset_version)
         except SetNotLoaded:
-            self._load(set_name, dataset_name)
+            self._load(set_name, dataset_name, dataset_version)
             return self._find(set_name, dataset_name, dataset_version)
 
     def _find(self, set_name: SetName, dataset_name: str, version: int | None) -> SetLoad:
         with self._database.transaction():
             return self._sets.get_load(set_name, dataset_name, version)
 
-    def _load(self, set_name: SetName, dataset_name: str) -> None:
-        body = {"set_name": set_name, "dataset_name": dataset_name}
+    def _load(self, set_name: SetName, dataset_name: str, version: int | None) -> None:
+        body: dict[str, object] = {"set_name": set_name, "dataset_name": dataset_name}
+        if version is not None:
+            body["dataset_version"] = version
         answer = self._simulator.post("/root/simulator", body)
         if answer.status_code == 200:
             return
@@ -50,6 +52,8 @@ class DatasetLoading:
             raise DatasetNotFound(message)
         if answer.status_code == 400:
             raise Invalid(message)
+        if answer.status_code == 409:
+            raise Conflict(message)
         raise ServiceUnavailable(
             f"The simulator could not load the {set_name} set of {dataset_name}: {message}"
         )

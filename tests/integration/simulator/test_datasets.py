@@ -287,6 +287,8 @@ LIES: dict[str, tuple[bytes, dict[str, str], str]] = {
     "spreadsheet": (b"PK\x03\x04" + b"\0" * 100, {}, "spreadsheet"),
     "a name twice": (f"x,x,y\n{LINES}".encode(), {}, "column 'x': the name is given twice"),
     "a name but for capitals": (f"x,X,y\n{LINES}".encode(), {}, "capitals"),
+    "a name with a line end": (f'"x\r\n",y\n{LINES}'.encode(), {}, "line end"),
+    "line ends of two kinds": (f"x,y\n{LINES}7,1\r\n{LINES}".encode(), {}, "line ends"),
     "no name": (f"x,,y\n{LINES}".encode(), {}, "column 2 has no name"),
     "long name": (f"{'é' * 32},y\n{LINES}".encode(), {}, "63 bytes"),
     "taken name": (f"set_name,y\n{LINES}".encode(), {}, "taken"),
