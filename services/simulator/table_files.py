@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY_LIMIT = "384MB"
+NUMERIC_TYPES = frozenset({"integer", "number", "boolean"})
 NARROW_TYPES: tuple[ColumnType, ...] = ("integer", "number", "boolean")
 VECTOR_ROWS = 2048
+FIRST_ROWS = 20_000
 COLUMNS_AT_ONCE = 100
 
 MOST_COLUMNS = 900
@@ -80,6 +82,8 @@ class _RawColumn:
     @property
     def has_value(self) -> str:
         """SQL: there is something that could be a number."""
+        if self.type in NUMERIC_TYPES:
+            return f"({self.sql} IS NOT NULL)"
         return f"({self.sql} IS NOT NULL AND {self._text} NOT IN ({self._words}))"
 
     def is_plainly(self, type_: ColumnType) -> str:
@@ -158,29 +162,62 @@ class TableFile:
 
     def _types_of(
         self, columns: Sequence[_RawColumn], wanted: Mapping[str, ColumnType]
-    ) -> Iterator[Column]:
-        questions = ["count(*)"]
+    ) -> list[Column]:
+        said = {
+            column: type_
+            for column in columns
+            if (type_ := wanted.get(column.name, column.type)) is not None
+        }
+        # What the first rows are not, the table is not: one question is left for the whole of it.
+        first_rows = f"(SELECT * FROM {self._scan} LIMIT {FIRST_ROWS})"
+        guessed = self._narrowest([one for one in columns if one not in said], first_rows)
+        questions = []
         for column in columns:
-            fixed = wanted.get(column.name, column.type)
-            questions.append(f"count_if({column.has_value})")
-            if fixed is None:
-                questions += [f"count_if({column.is_plainly(type_)})" for type_ in NARROW_TYPES]
+            if column in said:
+                questions += [column.has_value, column.is_wrong(said[column])]
+            elif guessed[column] == "text":
+                questions += [column.has_value, "false"]
             else:
-                questions.append(f"count_if({column.is_wrong(fixed)})")
-        row_count, *answers = self._one(f"SELECT {', '.join(questions)} FROM {self._scan}")
-        self.row_count = row_count
-        counts = iter(answers)
-        for column in columns:
-            values, fixed = next(counts), wanted.get(column.name, column.type)
-            if not values and row_count:
+                is_wrong = f"{column.sql} IS NOT NULL AND NOT {column.is_plainly(guessed[column])}"
+                questions += [f"{column.sql} IS NOT NULL", is_wrong]
+        counted = ", ".join(["count(*)", *(f"count_if({one})" for one in questions)])
+        self.row_count, *counts = self._one(f"SELECT {counted} FROM {self._scan}")
+        unsure = []
+        for column, values, wrong in zip(columns, counts[::2], counts[1::2], strict=True):
+            if not values and self.row_count:
                 raise BadTable.at("has no value at all", column=column.name)
-            if fixed is None:
-                numbers = {type_: next(counts) for type_ in NARROW_TYPES}
-                fits = [type_ for type_, count in numbers.items() if count == values]
-                fixed = fits[0] if fits else "text"
-            elif next(counts):
-                raise self._wrong_value(column, fixed)
-            yield Column(column.name, fixed)
+            if wrong and column in said:
+                raise self._wrong_value(column, said[column])
+            if wrong:
+                unsure.append(column)
+        found = {**said, **guessed, **self._narrowest(unsure, self._scan)}
+        return [Column(column.name, found[column]) for column in columns]
+
+    def _narrowest(
+        self, columns: Sequence[_RawColumn], relation: str
+    ) -> dict[_RawColumn, ColumnType]:
+        """Return the first type of all that every value in these rows plainly is, else text."""
+        if not columns:
+            return {}
+        questions = [
+            question
+            for column in columns
+            for question in (column.has_value, *map(column.is_plainly, NARROW_TYPES))
+        ]
+        counts = iter(
+            self._one(
+                f"SELECT {', '.join(f'count_if({one})' for one in questions)} FROM {relation}"
+            )
+        )
+        found: dict[_RawColumn, ColumnType] = {}
+        for column in columns:
+            values = next(counts)
+            plain = {type_: next(counts) for type_ in NARROW_TYPES}
+            if not values and relation == self._scan:
+                raise BadTable.at("has no value at all", column=column.name)
+            fits = [type_ for type_, count in plain.items() if count == values]
+            found[column] = fits[0] if fits else "text"
+        return found
 
     def _wrong_value(self, column: _RawColumn, wanted: ColumnType) -> BadTable:
         shown, row = self._one(
