@@ -85,8 +85,8 @@ class DatasetRepository:
             for row in rows
         ]
 
-    def users_of(self, dataset: Dataset, *, alone: bool) -> list[str]:
-        """Return in words what refers to a version; with `alone`, to the name as well."""
+    def users_of(self, dataset: Dataset, *, by_name: bool) -> list[str]:
+        """Return in words what refers to a version; with `by_name`, to the name as well."""
         by_version = {
             "a model version": ModelVersionRow.dataset_id,
             "a scoring": ScoringRow.dataset_id,
@@ -94,7 +94,7 @@ class DatasetRepository:
             "a monitoring result": MonitoringResultRow.dataset_id,
         }
         questions = {words: column == dataset.id for words, column in by_version.items()}
-        if alone:
+        if by_name:
             questions["labelled rows"] = TrainingRowRow.dataset_name == dataset.name
         return [
             words

@@ -120,7 +120,7 @@ class DatasetService:
             if not found:
                 raise self._unknown(name, version)
             for dataset in found:
-                users = self._datasets.users_of(dataset, alone=version is None)
+                users = self._datasets.users_of(dataset, by_name=version is None)
                 if users:
                     raise DatasetInUse(
                         f"{name} version {dataset.version} is referred to by {', '.join(users)}."

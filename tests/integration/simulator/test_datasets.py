@@ -333,6 +333,15 @@ def test_a_file_that_lies_is_refused_whole(
     assert state() == before
 
 
+@pytest.mark.parametrize(("cell", "status"), [("1.5", 201), ("some words that need room", 400)])
+def test_the_widest_table_has_room_for_numbers(bring: Bring, cell: str, status: int) -> None:
+    header = ",".join([*(f"c{n}" for n in range(899)), "y"])
+    rows = [",".join([*[cell] * 899, str(n % 2)]) for n in range(20)]
+    answer = bring("\n".join([header, *rows]), status)
+    if status == 400:
+        assert "8 kB" in answer["message"]
+
+
 PARQUET_LIES = {
     "nested": ("SELECT [n] AS x, n AS y FROM range(20) t(n)", "has the type BIGINT[]"),
     "infinite": ("SELECT 1 / (n - 7.0)::DOUBLE AS x, n AS y FROM range(20) t(n)", "Row 8, column"),
