@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import encode_multipart
 
+from contracts.vocabulary import SET_NAMES
+from schema.samples import CHUNK_ROWS
 from simulator.builtin_datasets import DATASET_NAMES, read_builtin
+from simulator.service.splitting import split_places
 from tests.integration.simulator.conftest import Load
 from tests.support.databases import TestDatabase
 
@@ -67,11 +73,9 @@ def bring(client: FlaskClient) -> Bring:
     def send(content: bytes | str, status: int = 201, **fields: Any) -> Any:
         data = content.encode() if isinstance(content, str) else content
         form = {"dataset_name": "mine", "target": "y", **fields}
-        answer = client.post(
-            DATASETS,
-            data={**form, "file": (io.BytesIO(data), "table")},
-            content_type="multipart/form-data",
-        )
+        boundary, body = encode_multipart({**form, "file": FileStorage(io.BytesIO(data), "table")})
+        content_type = f"multipart/form-data; boundary={boundary}"
+        answer = client.post(DATASETS, data=body, content_type=content_type)
         assert answer.status_code == status, answer.text
         return answer.json
 
@@ -433,3 +437,38 @@ def test_a_set_is_exported(client: FlaskClient, load: Load) -> None:
     assert len(read) == 37 and read[0] == list(read_builtin("wine").rows.columns)
     frame = pd.read_csv(io.StringIO(export.text))
     assert int(frame.isna().sum().sum()) == 26
+
+
+def test_a_table_of_several_chunks_is_cut_as_if_it_were_one(
+    bring: Bring, load: Load, cellar_database: TestDatabase
+) -> None:
+    n_rows = 2 * CHUNK_ROWS + 20_000
+    labels = np.arange(n_rows) % 3
+    table = pd.DataFrame({"key": np.arange(n_rows), "x": np.arange(n_rows) / 7, "y": labels})
+    bring(table.to_csv(index=False), id_column="key")
+    rows = {name: load(name, dataset_name="mine")["rows"] for name in SET_NAMES}
+    assert rows == {"training": 72_000, "testing": 24_000, "production": 24_000}
+    for name, places in split_places(n_rows, labels, 42).items():
+        found = cellar_database.rows(
+            "SELECT array_agg(key ORDER BY row_number), max(row_number) FROM samples.mine_v1"
+            " WHERE set_name = %s",
+            (name,),
+        )
+        assert found == [(places.tolist(), len(places) - 1)]
+    # Every block is moved the same way, by about one standard deviation.
+    moves = cellar_database.rows(
+        "SELECT p.key / 50000, avg(p.x - s.x), count(*) - count(p.x), count(*) FROM samples.mine_v1"
+        " AS p JOIN samples.mine_v1_source AS s USING (key) WHERE set_name = 'production'"
+        " GROUP BY 1 ORDER BY 1"
+    )
+    assert [block for block, *_ in moves] == [0, 1, 2]
+    assert len({move > 0 for _, move, *_ in moves}) == 1
+    for _, move, missing, count in moves:
+        assert abs(move) == pytest.approx(table["x"].std(), rel=0.1)
+        assert missing == round(0.05 * count)
+    query = "SELECT sum(x), count(x) FROM samples.mine_v1 WHERE set_name = 'production'"
+    before = cellar_database.rows(query)
+    load("production", dataset_name="mine", seed=7)
+    assert cellar_database.rows(query) != before
+    load("production", dataset_name="mine")
+    assert cellar_database.rows(query)[0] == pytest.approx(before[0])
