@@ -56,11 +56,14 @@ def fit(
     Raises
     ------
     TrainingFailed
-        No row has a label, or the estimator refuses; its reason is passed on.
+        The target has no classes, no row has a label, or the estimator refuses; its reason is
+        passed on.
     """
     labelled = rows[rows[target].notna()]
     if labelled.empty:
         raise TrainingFailed("No row of the training set has a label.")
+    if not classes:
+        raise TrainingFailed("The dataset is a regression, and every model here is a classifier.")
     features = features_of(labelled, target)
     pipeline = build_pipeline(
         deployment.model_name, deployment.hyperparameters, list(features.columns), classes

@@ -38,9 +38,11 @@ class SetChanged(Conflict):
 
 @dataclass(frozen=True)
 class Dataset:
-    """One version of a dataset. `features` stand in order; the target stands apart.
+    """One version of a dataset. `features` stand in order; target and id column stand apart.
 
-    `class_names` are names for people in the order of `classes`; None where there are none.
+    `columns` are all of them, as they came in. `row_count` is None where only sets are stored, as
+    in a database from before datasets were kept whole. `class_names` are names for people in
+    the order of `classes`; None where there are none.
     """
 
     id: int
@@ -52,7 +54,10 @@ class Dataset:
     features: tuple[Column, ...]
     classes: tuple[Any, ...]
     origin: str
+    columns: tuple[Column, ...]
     class_names: tuple[str, ...] | None = None
+    id_column: str | None = None
+    row_count: int | None = None
 
     @property
     def feature_names(self) -> list[str]:
@@ -210,18 +215,22 @@ def due_call(set_name: str, dataset_name: str = DEFAULT_DATASET, seed: int | Non
 
 def dataset_of(row: DatasetRow) -> Dataset:
     """Return a row of `datasets` as a value."""
-    columns = {item["name"]: Column(item["name"], item["type"]) for item in row.columns}
+    columns = tuple(Column(item["name"], item["type"]) for item in row.columns)
+    apart = {row.target, row.id_column}
     return Dataset(
         id=row.id,
         name=row.name,
         version=row.version,
         content_hash=row.content_hash,
         task=row.task,
-        target=columns.pop(row.target),
-        features=tuple(columns.values()),
+        target=next(column for column in columns if column.name == row.target),
+        features=tuple(column for column in columns if column.name not in apart),
         classes=tuple(row.classes),
         origin=row.origin,
+        columns=columns,
         class_names=None if row.class_names is None else tuple(row.class_names),
+        id_column=row.id_column,
+        row_count=row.row_count,
     )
 
 

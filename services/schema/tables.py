@@ -56,7 +56,11 @@ class Base(DeclarativeBase):
 
 
 class DatasetRow(Base):
-    """One version of one dataset; the same content is never stored as two versions."""
+    """One version of one dataset; the same content is never stored as two versions.
+
+    `columns` stand in the order they came in. Target and `id_column` are among them and no
+    features. `row_count` is NULL until all rows are stored, `profile` until someone asked for it.
+    """
 
     __tablename__ = "datasets"
     __table_args__ = (UniqueConstraint("name", "version"), UniqueConstraint("name", "content_hash"))
@@ -71,6 +75,9 @@ class DatasetRow(Base):
     classes: Mapped[list[Any]]
     class_names: Mapped[list[Any] | None]
     origin: Mapped[str]
+    id_column: Mapped[str | None]
+    row_count: Mapped[int | None] = mapped_column(BigInteger)
+    profile: Mapped[list[Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

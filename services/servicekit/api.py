@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 from servicekit.database import DatabaseUnavailable, is_outage
 from servicekit.errors import Conflict, DomainError, Impossible, Invalid, NotFound, Unavailable
 from servicekit.request_body import parse_body, parse_query
+from servicekit.upload import is_upload, received_upload
 from servicekit.wire import ErrorAnswer, ErrorDetail
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,10 @@ HTTP_ADVICE: Mapping[int, tuple[str, str]] = {
         "Method not allowed",
         "This path does not take that method; see the Allow header and /docs.",
     ),
-    413: ("Body too large", "Send a smaller body; the limit is CELLAR_MAX_BODY_BYTES."),
+    413: (
+        "Body too large",
+        "Send less; the limit is CELLAR_MAX_BODY_BYTES, for a file CELLAR_MAX_UPLOAD_BYTES.",
+    ),
     414: ("Address too long", "Send what is long in the body, not in the URL."),
     415: ("Not JSON", "Send the body as JSON with the header Content-Type: application/json."),
     431: ("Headers too large", "Send fewer or shorter headers."),
@@ -67,6 +72,7 @@ class EndpointSpec:
     media: Sequence[str] = ()
     description: str = ""
     body_example: Any = None
+    upload: type[BaseModel] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def endpoint(
     errors: Sequence[int] = (),
     media: Sequence[str] = (),
     example: Any = None,
+    upload: type[BaseModel] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """Declare a resource method: parse and validate before it, serialise after it.
 
@@ -106,6 +113,8 @@ def endpoint(
     errors : the statuses this method can answer besides those that every method can.
     media : further content types of the answer, e.g. `text/html`.
     example : a body that succeeds, shown in the API description.
+    upload : a request model for a form with files, which may come instead of `body`; passed as
+        `body=`. The service gives `create_service` its rules for uploads.
 
     The method returns an answer model, or (model, status), or a Flask response as it is.
     """
@@ -114,11 +123,14 @@ def endpoint(
     def decorate(method: Callable[..., Any]) -> Callable[..., Response]:
         @functools.wraps(method)
         def serve(self: Any, **path_values: Any) -> Response:
-            if adapter is not None:
-                path_values["body"] = parse_body(request, adapter)
-            if query is not None:
-                path_values["query"] = parse_query(request, query)
-            answer = method(self, **path_values)
+            with ExitStack() as stack:
+                if upload is not None and is_upload(request):
+                    path_values["body"] = stack.enter_context(received_upload(request, upload))
+                elif adapter is not None:
+                    path_values["body"] = parse_body(request, adapter)
+                if query is not None:
+                    path_values["query"] = parse_query(request, query)
+                answer = method(self, **path_values)
             if isinstance(answer, Response):
                 return answer
             model, status = answer if isinstance(answer, tuple) else (answer, min(answers))
@@ -133,6 +145,7 @@ def endpoint(
             media=media,
             description=(method.__doc__ or "").strip(),
             body_example=example,
+            upload=upload,
         )
         return serve
 

@@ -13,6 +13,7 @@ from servicekit.health import Check, HealthResource, ReadyResource
 from servicekit.openapi import openapi_document
 from servicekit.settings import ServiceSettings
 from servicekit.telemetry import configure_logging, prometheus_text, register_telemetry
+from servicekit.upload import UploadRules
 
 
 def create_service(
@@ -25,6 +26,7 @@ def create_service(
     routes: Sequence[Route] = (),
     checks: Mapping[str, Check] | None = None,
     collectors: Sequence[Collector] = (),
+    uploads: UploadRules | None = None,
 ) -> Flask:
     """Build a service: its routes, health, readiness, counters, API description and errors.
 
@@ -35,10 +37,12 @@ def create_service(
     database : bound to the application; its own check is added to readiness as `database`.
     checks : what else readiness asks, by name; a check raises when its peer is not there.
     collectors : figures that are looked up whenever Prometheus asks, besides the counters.
+    uploads : needed where an endpoint takes files: where they are kept meanwhile, and how much.
     """
     configure_logging(settings.log_level, settings.log_format)
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions["cellar_uploads"] = uploads
     app.url_map.strict_slashes = False
     # A doubled slash is an unknown path like any other, not a redirect with an HTML page.
     app.url_map.merge_slashes = False

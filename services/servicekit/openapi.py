@@ -70,7 +70,11 @@ def _operation(
         media: dict[str, Any] = {"schema": _schema(spec.body, "validation", components)}
         if spec.body_example is not None:
             media["example"] = spec.body_example
-        operation["requestBody"] = {"required": True, "content": {"application/json": media}}
+        bodies = {"application/json": media}
+        if spec.upload is not None:
+            form = _schema(spec.upload, "validation", components)
+            bodies["multipart/form-data"] = {"schema": form}
+        operation["requestBody"] = {"required": True, "content": bodies}
     for status, model in spec.answers.items():
         content: dict[str, Any] = {}
         if model is not None:

@@ -1,6 +1,8 @@
 """From bytes to a validated request: the one place where a caller's input is parsed."""
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from flask import Request
@@ -51,11 +53,23 @@ def parse_body(request: Request, adapter: TypeAdapter[Any]) -> Any:
 
 def parse_query(request: Request, model: type[BaseModel]) -> BaseModel:
     """Return the validated query string; a key given twice is refused."""
-    repeated = [key for key, values in request.args.lists() if len(values) > 1]
+    refuse_repeated([key for key, values in request.args.lists() for _ in values])
+    return validate_text(model, request.args.to_dict())
+
+
+def refuse_repeated(keys: Sequence[str]) -> None:
+    """Raise `InvalidRequest` naming each key that is there more than once."""
+    repeated = sorted(key for key, count in Counter(keys).items() if count > 1)
     if repeated:
         raise InvalidRequest(details=[Detail(key, "is given more than once") for key in repeated])
-    values = request.args.to_dict()
-    _check_value(values, 1)
+
+
+def validate_text(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+    """Return `model` made from values that came as text, or raise `InvalidRequest`."""
+    for key, value in values.items():
+        _check_text(key)
+        if isinstance(value, str):
+            _check_text(value)
     try:
         return model.model_validate(values, strict=False)
     except ValidationError as error:

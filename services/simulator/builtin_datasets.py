@@ -3,24 +3,33 @@
 The adapter to `sklearn.datasets`. To add one, add an entry to `_LOADERS`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import pandas as pd
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_wine,
+)
 
 from schema.samples import Column
+from simulator.domain import DatasetDescription
 
 _LOADERS: Mapping[str, Callable[..., Any]] = {
     "wine": load_wine,
     "iris": load_iris,
     "breast_cancer": load_breast_cancer,
     "digits": load_digits,
+    "diabetes": load_diabetes,
 }
 
 DATASET_NAMES = tuple(_LOADERS)
+REGRESSIONS = frozenset({"diabetes"})
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,8 @@ class SourceDataset:
     """A whole dataset before it is split.
 
     `rows` is (n_rows, n_features + 1): the features in order, then the target. Not to be changed:
-    it is shared between requests. `class_names` stand in the order of `classes`.
+    it is shared between requests. `class_names` stand in the order of `classes`; a regression has
+    neither.
     """
 
     name: str
@@ -40,22 +50,41 @@ class SourceDataset:
     origin: str
     rows: pd.DataFrame
 
+    @property
+    def description(self) -> DatasetDescription:
+        """All but the rows."""
+        return DatasetDescription(
+            name=self.name,
+            task=self.task,
+            columns=(*self.features, self.target),
+            target=self.target.name,
+            classes=self.classes,
+            class_names=self.class_names,
+            origin=self.origin,
+        )
+
+    def chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
+        """Yield the named columns; it is one chunk."""
+        yield self.rows[[column.name for column in columns]]
+
 
 @cache
 def read_builtin(name: str) -> SourceDataset:
     """Return a dataset by its name (one of `DATASET_NAMES`, else KeyError).
 
-    The target is the class number, as scikit-learn has it.
+    The target is the class number, as scikit-learn has it, or the number of a regression.
     """
     bunch = _LOADERS[name](as_frame=True)
     rows = bunch.frame
-    classes = tuple(sorted(int(label) for label in rows["target"].unique()))
+    is_regression = name in REGRESSIONS
+    labels = [] if is_regression else rows["target"].unique()
+    classes = tuple(sorted(int(label) for label in labels))
     features = tuple(Column(column, "number") for column in bunch.feature_names)
     return SourceDataset(
         name=name,
-        task="classification",
+        task="regression" if is_regression else "classification",
         features=features,
-        target=Column("target", "integer"),
+        target=Column("target", "number" if is_regression else "integer"),
         classes=classes,
         class_names=tuple(str(bunch.target_names[label]) for label in classes),
         origin="builtin:sklearn",

@@ -129,4 +129,4 @@ def test_only_the_init_scripts_come_from_the_host(suite: ComposeSuite) -> None:
         for mount in listed
         if mount["Type"] == "volume"
     )
-    assert volumes == ["mlflow_artifacts", "postgres_data"]
+    assert volumes == ["mlflow_artifacts", "postgres_data", "simulator_uploads"]

@@ -161,9 +161,14 @@ def fuzz(operation: APIOperation, finder: Finder) -> None:
             assert mode is GenerationMode.NEGATIVE, operation.label
 
 
-def ids_in_paths(furnished: Furnished) -> dict[str, str]:
-    """Return the ids of a job and a roll-out, which are begun for it, and a model's URI."""
+def ids_in_paths(furnished: Furnished, service: str) -> dict[str, str]:
+    """Return what the service has: a dataset that cannot be deleted; or the ids of a job and a
+    roll-out, which are begun for it, and a model's URI."""
     ask = furnished.suite.ask
+    if service == "simulator":
+        return {"dataset_name": "wine"}
+    if service != "ml_model":
+        return {}
     body = {"dataset_name": "iris", "model_name": "DecisionTree"}
     job = ask("POST", "ml_model", "/train", body)
     uri = f"models:/{job['registered_model_name']}/{job['model_version']}"
@@ -210,7 +215,7 @@ def test_no_input_breaks_a_service(furnished: Furnished, service: str) -> None:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=CONFIG)
     # Fuzzing the ML service has set other models.
     furnished.deploy()
-    finder = Finder(furnished, ids_in_paths(furnished) if service == "ml_model" else {})
+    finder = Finder(furnished, ids_in_paths(furnished, service))
     operations = {}
     for found in schema.get_all_operations():
         operation = found.ok()

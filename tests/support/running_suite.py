@@ -300,7 +300,8 @@ class OwnSuite(RunningSuite):
             name
             for (name,) in self.rows(
                 "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables WHERE"
-                " schemaname = 'samples' OR (schemaname = 'public' AND tablename IN"
+                " (schemaname = 'samples' AND tablename NOT LIKE '%%_source')"
+                " OR (schemaname = 'public' AND tablename IN"
                 " ('set_loads', 'model_versions', 'deployments', 'scorings', 'predictions',"
                 " 'searches', 'monitoring_results', 'serving_models', 'prediction_log', 'labels',"
                 " 'training_rows', 'jobs', 'rollouts', 'rollout_decisions', 'drift_checks'))"

@@ -8,7 +8,7 @@ from ml_model.repository.sets import SqlSets
 from schema.sets import DatasetNotFound, SetLoad, SetNotLoaded
 from servicekit.clients import ServiceClient, ServiceUnavailable
 from servicekit.database import Database
-from servicekit.errors import Invalid
+from servicekit.errors import Conflict, Invalid
 
 
 class DatasetLoading:
@@ -36,7 +36,7 @@ class DatasetLoading:
         try:
             return self._find(set_name, dataset_name, dataset_version)
         except SetNotLoaded:
-            self._load(set_name, dataset_name, self._seed(dataset_name, dataset_version))
+            self._load(set_name, dataset_name, dataset_version)
             return self._find(set_name, dataset_name, dataset_version)
 
     def _find(self, set_name: SetName, dataset_name: str, version: int | None) -> SetLoad:
@@ -49,8 +49,11 @@ class DatasetLoading:
             loads = [self._sets.find_load(name, dataset_name, version) for name in SET_NAMES]
         return next((load.seed for load in loads if load is not None), None)
 
-    def _load(self, set_name: SetName, dataset_name: str, seed: int | None) -> None:
+    def _load(self, set_name: SetName, dataset_name: str, version: int | None) -> None:
         body: dict[str, Any] = {"set_name": set_name, "dataset_name": dataset_name}
+        if version is not None:
+            body["dataset_version"] = version
+        seed = self._seed(dataset_name, version)
         if seed is not None:
             body["seed"] = seed
         answer = self._simulator.post("/root/simulator", body)
@@ -61,6 +64,8 @@ class DatasetLoading:
             raise DatasetNotFound(message)
         if answer.status_code == 400:
             raise Invalid(message)
+        if answer.status_code == 409:
+            raise Conflict(message)
         raise ServiceUnavailable(
             f"The simulator could not load the {set_name} set of {dataset_name}: {message}"
         )

@@ -10,6 +10,7 @@ from simulator.service.scenarios import DEFAULT_SCENARIO
 from simulator.service.set_loading import SetLoadingService
 
 LARGEST_SEED = 2**32 - 1
+LARGEST_VERSION = 2**31 - 1
 
 
 class SimulatorAnswer(AnswerModel):
@@ -26,7 +27,10 @@ class LoadSetRequest(RequestModel):
     dataset_name: str = Field(
         default=DEFAULT_DATASET,
         pattern=DATASET_NAME_PATTERN,
-        description="One of the built-in ones",
+        description="A built-in one, or one that was brought to `/root/simulator/datasets`",
+    )
+    dataset_version: int | None = Field(
+        default=None, ge=1, le=LARGEST_VERSION, description="The newest one unless given"
     )
     seed: int = Field(default=42, ge=0, le=LARGEST_SEED, description="Of the split and the fouling")
     scenario: str = Field(
@@ -66,7 +70,7 @@ class SimulatorResource(Resource):  # type: ignore[misc]
         summary="Load the training, testing or production set",
         body=LoadSetRequest,
         answers={200: LoadSetAnswer},
-        errors=(404,),
+        errors=(404, 409, 422),
         example={"set_name": "training"},
     )
     def post(self, body: LoadSetRequest) -> LoadSetAnswer:
@@ -74,9 +78,11 @@ class SimulatorResource(Resource):  # type: ignore[misc]
 
         Sent again, it changes nothing. Other rows than those loaded replace them, together with
         the predictions models made of the old ones. Fails on an unknown dataset (404) or
-        scenario (400).
+        scenario (400); 409 where only sets of that version are stored.
         """
-        loaded = self._service.load(body.set_name, body.dataset_name, body.seed, body.scenario)
+        loaded = self._service.load(
+            body.set_name, body.dataset_name, body.seed, body.scenario, body.dataset_version
+        )
         return LoadSetAnswer(
             message=f"Load {loaded.set_name} set",
             set_name=loaded.set_name,

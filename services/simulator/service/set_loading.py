@@ -1,29 +1,39 @@
 """Load one of the three sets: split, foul, store."""
 
 import hashlib
+import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from contracts.vocabulary import SetName
 from schema.sets import LoadedSets
 from servicekit.database import Database
-from servicekit.errors import Invalid, NotFound
-from simulator.builtin_datasets import DATASET_NAMES, SourceDataset, read_builtin
+from servicekit.errors import Impossible, Invalid
+from simulator.content_hash import content_hash_of_chunks
+from simulator.repository.datasets import DatasetRepository
 from simulator.repository.loads import LoadRepository
-from simulator.service.scenarios import SCENARIOS, foul
-from simulator.service.splitting import split
+from simulator.service.fouled_rows import deviations_of, foul_rows
+from simulator.service.scenarios import SCENARIOS
+from simulator.service.splitting import can_be_stratified, split_places
+from simulator.service.table_source import TableSource, TableSources
 
 log = logging.getLogger(__name__)
 
-
-class DatasetUnknown(NotFound):
-    """Dataset not found."""
+MOST_SET_ROWS = 2**31 - 1
+"""Row numbers of a set are 32-bit."""
 
 
 class ScenarioUnknown(Invalid):
     """Scenario unknown."""
+
+
+class TableTooLong(Impossible):
+    """Table too long."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,55 @@ class LoadedSet:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class SetCut:
+    """One set of a table: which rows it has, in which order, and what happens to them."""
+
+    source: TableSource
+    set_name: SetName
+    seed: int
+    scenario: str
+    places: NDArray[np.int64]
+    stratified: bool
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], pd.DataFrame]]:
+        """Yield the rows and their numbers in the set, a chunk of the table at a time.
+
+        Within a block they stand in the set's order, so that a table of one chunk comes in order.
+        """
+        features, columns = self.source.dataset.features, self.source.dataset.columns
+        number_of = np.full(self.source.n_rows, -1, dtype=np.int64)
+        number_of[self.places] = np.arange(len(self.places))
+        fouled = self.scenario != "clean"
+        if fouled:
+            deviations = deviations_of(self.source.chunks(features), features)
+        first = 0
+        for block, chunk in enumerate(self.source.chunks(columns)):
+            numbers = number_of[first : first + len(chunk)]
+            first += len(chunk)
+            picked = np.flatnonzero(numbers >= 0)
+            if not len(picked):
+                continue
+            picked = picked[np.argsort(numbers[picked])]
+            rows = chunk.iloc[picked].reset_index(drop=True)
+            if fouled:
+                rows = foul_rows(rows, features, deviations, self.scenario, self.seed, block)
+            yield numbers[picked], rows
+
+    def content_hash(self) -> str:
+        """Return a hash that changes with the rows.
+
+        Of the rows themselves where they are few; else of all that they follow from.
+        """
+        dataset = self.source.dataset
+        if self.source.small:
+            names = [column.name for column in dataset.columns]
+            return content_hash_of_chunks(names, (rows for _, rows in self.blocks()))
+        seed = self.seed
+        recipe = json.dumps([dataset.content_hash, self.set_name, seed, self.scenario])
+        return hashlib.sha256(recipe.encode()).hexdigest()
+
+
 class SetLoadingService:
     """Brings sets into the database. The same request leaves what it left the first time."""
 
@@ -48,74 +107,84 @@ class SetLoadingService:
         self._database = database
         self._sets = LoadedSets(database.session)
         self._loads = LoadRepository(database.session)
+        self._datasets = DatasetRepository(database.session)
+        self._sources = TableSources(database)
 
-    def load(self, set_name: SetName, dataset_name: str, seed: int, scenario: str) -> LoadedSet:
+    def load(
+        self,
+        set_name: SetName,
+        dataset_name: str,
+        seed: int,
+        scenario: str,
+        dataset_version: int | None = None,
+    ) -> LoadedSet:
         """Load a set in place of what is loaded as that set.
 
         Only production is fouled; training and testing are clean whatever `scenario` says. Loading
         what is loaded already changes nothing and keeps its predictions; other rows replace the
-        old ones together with their predictions, in one transaction.
+        old ones together with their predictions, in one transaction. Memory does not grow with the
+        rows, but for 40 bytes per row while they are cut.
 
         Raises
         ------
         DatasetUnknown, ScenarioUnknown
             No such name; the message lists those there are.
         """
-        if dataset_name not in DATASET_NAMES:
-            raise DatasetUnknown(f"dataset_name must be one of: {', '.join(DATASET_NAMES)}.")
         if scenario not in SCENARIOS:
             raise ScenarioUnknown(f"scenario must be one of: {', '.join(SCENARIOS)}.")
-        source = read_builtin(dataset_name)
         applied = scenario if set_name == "production" else "clean"
-        rows = _rows_of(source, set_name, seed, applied)
-        content_hash = content_hash_of(rows)
         with self._database.transaction():
-            self._loads.queue_for(dataset_name)
-            dataset = self._loads.ensure_dataset(source, content_hash_of(source.rows))
+            self._datasets.queue_for(dataset_name)
+            source = self._sources.find(dataset_name, dataset_version)
+            dataset = source.dataset
+            cut = _cut(source, set_name, seed, applied)
+            content_hash = cut.content_hash()
             present = self._sets.find_load(set_name, dataset_name, dataset.version)
             changed = present is None or present.content_hash != content_hash
             if changed:
-                self._loads.replace_set(dataset, set_name, seed, applied, content_hash, rows)
+                self._loads.replace_set(
+                    dataset, set_name, seed, applied, content_hash, len(cut.places), cut.blocks()
+                )
             elif present is not None and (present.seed, present.scenario) != (seed, applied):
                 self._loads.relabel(present.id, seed, applied)
+            missing_cells = self._loads.count_missing(dataset, set_name)
             seeds = self._loads.seeds(dataset)
-        log.info("%s set of %s: %d rows, changed: %s", set_name, dataset_name, len(rows), changed)
+        n_rows = len(cut.places)
+        log.info("%s set of %s: %d rows, changed: %s", set_name, dataset_name, n_rows, changed)
         return LoadedSet(
             set_name=set_name,
             dataset_name=dataset_name,
             dataset_version=dataset.version,
             seed=seed,
             scenario=applied,
-            row_count=len(rows),
-            missing_cells=int(rows.isna().to_numpy().sum()),
+            row_count=n_rows,
+            missing_cells=missing_cells,
             changed=changed,
-            warnings=_warnings(seeds),
+            warnings=_warnings(seeds, cut),
         )
 
 
-def content_hash_of(rows: pd.DataFrame) -> str:
-    """Return a SHA-256 of names, order and values; equal rows give equal hashes on any machine."""
-    digest = hashlib.sha256("\x1f".join(map(str, rows.columns)).encode())
-    digest.update(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
-    return digest.hexdigest()
+def _cut(source: TableSource, set_name: SetName, seed: int, scenario: str) -> SetCut:
+    if source.n_rows > MOST_SET_ROWS:
+        raise TableTooLong(f"A table is cut into sets up to {MOST_SET_ROWS} rows.")
+    strata = source.strata()
+    if strata is not None and not can_be_stratified(strata):
+        strata = None
+    places = split_places(source.n_rows, strata, seed)[set_name]
+    return SetCut(source, set_name, seed, scenario, places, strata is not None)
 
 
-def _rows_of(source: SourceDataset, set_name: SetName, seed: int, scenario: str) -> pd.DataFrame:
-    names = [column.name for column in source.features]
-    rows = split(source.rows, source.target.name, seed)[set_name].reset_index(drop=True)
-    deviations = source.rows[names].to_numpy().std(axis=0)
-    fouled = foul(rows[names].to_numpy(), deviations, scenario, seed)
-    return pd.DataFrame(fouled, columns=names).assign(
-        **{source.target.name: rows[source.target.name]}
-    )
-
-
-def _warnings(seeds: dict[str, int]) -> tuple[str, ...]:
-    if len(set(seeds.values())) <= 1:
-        return ()
-    loaded = ", ".join(f"{name} {seed}" for name, seed in sorted(seeds.items()))
-    warning = (
-        f"The sets come from different seeds ({loaded}), so the same row can be in two of them; "
-        "load all three with one seed."
-    )
-    return (warning,)
+def _warnings(seeds: dict[str, int], cut: SetCut) -> tuple[str, ...]:
+    warnings = []
+    if len(set(seeds.values())) > 1:
+        loaded = ", ".join(f"{name} {seed}" for name, seed in sorted(seeds.items()))
+        warnings.append(
+            f"The sets come from different seeds ({loaded}), so the same row can be in two of them;"
+            " load all three with one seed."
+        )
+    if cut.source.dataset.task == "classification" and not cut.stratified:
+        warnings.append(
+            "A class has fewer than 5 rows, so the sets are cut at random and not by class; a set"
+            " may lack it."
+        )
+    return tuple(warnings)

@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from schema.sets import LoadedSets
 from tracking.domain import TrainingSet
+from tracking.errors import SearchFailed
 
 
 class TrainingSets:
@@ -23,8 +24,15 @@ class TrainingSets:
         ------
         SetNotLoaded, DatasetNotFound
             As `LoadedSets.get_load`.
+        SearchFailed
+            The dataset is a regression.
         """
         load = self._sets.get_load("training", dataset_name, dataset_version)
+        if load.dataset.task != "classification":
+            raise SearchFailed(
+                f"{load.dataset.name} is a {load.dataset.task}, and every model here is a"
+                " classifier."
+            )
         rows = self._sets.read_rows(load)
         dataset = load.dataset
         return TrainingSet(

@@ -147,3 +147,31 @@ def test_a_row_number_is_held_once_per_set(connection: PgConnection) -> None:
         cursor.execute(
             "INSERT INTO samples.odd_v1 (set_name, row_number, batch_id) VALUES ('training', 0, 1)"
         )
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 5, 16, 100])
+def test_all_rows_come_back_in_chunks(connection: PgConnection, chunk_rows: int) -> None:
+    rows = odd_rows()
+    samples.create_source_table(connection, "odd", 1, COLUMNS)
+    samples.append_source_rows(connection, "odd", 1, COLUMNS, 0, rows.head(7))
+    samples.append_source_rows(connection, "odd", 1, COLUMNS, 7, rows.tail(-7))
+
+    chunks = list(samples.read_source(connection, "odd", 1, COLUMNS, chunk_rows))
+
+    assert max(map(len, chunks)) == min(chunk_rows, len(rows))
+    found = pd.concat(chunks)
+    assert found.index.tolist() == list(range(len(rows)))
+    for column in COLUMNS:
+        pd.testing.assert_series_equal(
+            found[column.name].reset_index(drop=True), rows[column.name], check_exact=True
+        )
+
+
+def test_dropping_takes_both_tables_and_may_be_repeated(connection: PgConnection) -> None:
+    samples.create_table(connection, "odd", 1, COLUMNS)
+    samples.create_source_table(connection, "odd", 1, COLUMNS)
+    for _ in range(2):
+        samples.drop_tables(connection, "odd", 1)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'samples'")
+        assert cursor.fetchone() == (0,)

@@ -6,7 +6,7 @@ import pytest
 from modelkit.pipeline import build_pipeline
 from simulator.builtin_datasets import read_builtin
 from simulator.service.scenarios import foul
-from simulator.service.splitting import split
+from tests.support.cut_sets import split
 
 MODELS = {
     "LogisticRegression": {"solver": "liblinear"},

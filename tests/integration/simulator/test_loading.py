@@ -14,8 +14,8 @@ from contracts.vocabulary import SET_NAMES
 from schema.sets import LoadedSets, SetChanged
 from simulator.app import create_app
 from simulator.builtin_datasets import DATASET_NAMES, read_builtin
+from simulator.content_hash import content_hash_of
 from simulator.service.scenarios import SCENARIOS
-from simulator.service.set_loading import content_hash_of
 from simulator.settings import Settings
 from tests.conftest import MakeSettings
 from tests.integration.simulator.conftest import Load
@@ -314,3 +314,36 @@ def test_class_names_are_stored_and_added_to_a_dataset_from_before_there_were_an
     load("training", dataset_name="iris")
     found, _ = stored(cellar_database, "training", "iris")
     assert found.dataset.class_names == ("setosa", "versicolor", "virginica")
+
+
+def test_a_database_from_before_datasets_were_whole_gets_the_rows(
+    load: Load, cellar_database: TestDatabase
+) -> None:
+    load("training")
+    cellar_database.execute(
+        "DROP TABLE samples.wine_v1_source; UPDATE datasets SET row_count = NULL"
+    )
+    assert load("training")["changed"] is False
+    found = cellar_database.rows("SELECT count(*), max(row_number) FROM samples.wine_v1_source")
+    assert found == [(178, 177)]
+    assert cellar_database.rows("SELECT row_count FROM datasets") == [(178,)]
+
+
+def test_a_version_can_be_named(load: Load, client: FlaskClient) -> None:
+    assert load("training", dataset_version=1)["dataset_version"] == 1
+    body = {"set_name": "training", "dataset_version": 2}
+    answer = client.post("/root/simulator", json=body)
+    assert answer.status_code == 404 and "no version 2" in answer.json["message"]
+
+
+def test_of_a_version_without_all_rows_no_set_can_be_cut(
+    load: Load, client: FlaskClient, cellar_database: TestDatabase
+) -> None:
+    load("training")
+    cellar_database.execute(
+        "UPDATE datasets SET content_hash = 'of another scikit-learn', row_count = NULL"
+    )
+    body = {"set_name": "training", "dataset_version": 1}
+    answer = client.post("/root/simulator", json=body)
+    assert answer.status_code == 409 and "newest" in answer.json["message"]
+    assert load("training")["dataset_version"] == 2

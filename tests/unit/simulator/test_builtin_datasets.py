@@ -11,6 +11,7 @@ SHAPES = {
     "iris": (150, 4, 3),
     "breast_cancer": (569, 30, 2),
     "digits": (1797, 64, 10),
+    "diabetes": (442, 10, 0),
 }
 
 
@@ -49,3 +50,9 @@ def test_classes_have_the_names_people_give_them() -> None:
     assert read_builtin("iris").class_names == ("setosa", "versicolor", "virginica")
     assert read_builtin("breast_cancer").class_names == ("malignant", "benign")
     assert read_builtin("digits").class_names == tuple("0123456789")
+
+
+def test_a_regression_has_no_classes() -> None:
+    source = read_builtin("diabetes")
+    assert (source.task, source.target.type) == ("regression", "number")
+    assert source.class_names == ()

@@ -3,9 +3,9 @@
 import pytest
 
 from simulator.builtin_datasets import read_builtin
+from simulator.content_hash import content_hash_of
 from simulator.service.scenarios import foul
-from simulator.service.set_loading import content_hash_of
-from simulator.service.splitting import split
+from tests.support.cut_sets import split
 
 SOURCE = read_builtin("wine")
 FEATURES = [column.name for column in SOURCE.features]

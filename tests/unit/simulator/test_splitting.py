@@ -1,11 +1,14 @@
 """The three sets: their sizes, their shares of each class, and that no row is in two."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from simulator.builtin_datasets import DATASET_NAMES, read_builtin
-from simulator.service.splitting import split
+from simulator.service.splitting import can_be_stratified, split_places
+from tests.support.cut_sets import split
 
+CLASSIFICATIONS = [name for name in DATASET_NAMES if read_builtin(name).classes]
 SEEDS = [0, 1, 42, 2**32 - 1]
 
 
@@ -24,7 +27,7 @@ def test_wine_with_seed_42_is_cut_as_the_contract_says() -> None:
     assert counts == {"training": [35, 42, 29], "testing": [12, 14, 10], "production": [12, 15, 9]}
 
 
-@pytest.mark.parametrize("name", DATASET_NAMES)
+@pytest.mark.parametrize("name", CLASSIFICATIONS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_row_is_in_one_set(name: str, seed: int) -> None:
     rows = read_builtin(name).rows
@@ -32,7 +35,7 @@ def test_every_row_is_in_one_set(name: str, seed: int) -> None:
     assert sorted(places) == list(range(len(rows)))
 
 
-@pytest.mark.parametrize("name", DATASET_NAMES)
+@pytest.mark.parametrize("name", CLASSIFICATIONS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_set_has_the_classes_in_their_shares(name: str, seed: int) -> None:
     rows = read_builtin(name).rows
@@ -41,6 +44,26 @@ def test_every_set_has_the_classes_in_their_shares(name: str, seed: int) -> None
         expected = whole * len(found) / len(rows)
         # Rounding, twice: of the first cut and of the half of what is left.
         assert (found["target"].value_counts() - expected).abs().max() < 2
+
+
+def test_a_regression_is_cut_at_random_into_the_same_sizes() -> None:
+    sets = split_places(442, None, 42)
+    assert {name: len(at) for name, at in sets.items()} == {
+        "training": 265,
+        "testing": 88,
+        "production": 89,
+    }
+    assert sorted(np.concatenate(list(sets.values()))) == list(range(442))
+
+
+@pytest.mark.parametrize("sizes", [(5, 5), (5, 1000), (7, 8, 9), (6, 300, 11)])
+def test_five_rows_of_a_class_are_enough_for_every_set(sizes: tuple[int, ...]) -> None:
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    assert can_be_stratified(strata)
+    assert not can_be_stratified(np.append(strata, [len(sizes)] * 4))
+    for seed in SEEDS:
+        for places in split_places(len(strata), strata, seed).values():
+            assert set(strata[places]) == set(range(len(sizes)))
 
 
 def test_another_seed_gives_other_rows() -> None:

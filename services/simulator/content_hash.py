@@ -1,0 +1,35 @@
+"""Whether two tables hold the same: a hash of names, order and values."""
+
+import hashlib
+from collections.abc import Iterable
+
+import pandas as pd
+
+
+class ContentHash:
+    """A SHA-256 over a table that comes in chunks; where it is cut makes no difference."""
+
+    def __init__(self, *facts: str) -> None:
+        """`facts` are what else the hash depends on, column names first of all."""
+        self._digest = hashlib.sha256("\x1f".join(facts).encode())
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Take in the next rows."""
+        self._digest.update(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the hash of all that was taken in."""
+        return self._digest.hexdigest()
+
+
+def content_hash_of(rows: pd.DataFrame) -> str:
+    """Return the hash of a whole table; equal rows give equal hashes on any machine."""
+    return content_hash_of_chunks(list(map(str, rows.columns)), [rows])
+
+
+def content_hash_of_chunks(names: Iterable[str], chunks: Iterable[pd.DataFrame]) -> str:
+    """Return the hash of a table with these columns."""
+    found = ContentHash(*names)
+    for rows in chunks:
+        found.add(rows)
+    return found.hexdigest()

@@ -1,0 +1,120 @@
+"""What a CSV file looks like, and on which of its lines something stands.
+
+The table itself is read by `table_files`; this finds the header, and the exact place of what is
+wrong, by Python's own CSV reader.
+"""
+
+import codecs
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from simulator.bad_table import BadTable
+
+DELIMITERS = (",", ";", "\t", "|")
+BLOCK_BYTES = 1024 * 1024
+LARGEST_CELL = 2_000_000
+"""Characters of one line, hence also of one cell."""
+
+MISSING_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None")
+"""What stands for a missing value where it stands without quotes."""
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """The names in the header, and what stands between them."""
+
+    names: tuple[str, ...]
+    delimiter: str
+
+
+def read_layout(path: Path) -> CsvLayout:
+    """Return the layout of a file whose text `check_text` has found right."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        head = file.read(LARGEST_CELL)
+    if not head.strip():
+        raise BadTable.at("the file is empty")
+    delimiter = max(DELIMITERS, key=_first_record(head).count)
+    try:
+        names = next(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise BadTable.at(f"the header cannot be read: {error}", line=1) from None
+    return CsvLayout(tuple(names), delimiter)
+
+
+def _first_record(head: str) -> str:
+    """Return the first line without what is in quotes."""
+    outside, quoted = [], False
+    for character in head:
+        if character == '"':
+            quoted = not quoted
+        elif character in "\r\n" and not quoted:
+            break
+        elif not quoted:
+            outside.append(character)
+    return "".join(outside)
+
+
+def check_text(path: Path) -> None:
+    """Refuse a file that is not UTF-8 or holds a NUL, naming the line."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise BadTable.at("the file is UTF-16; save it as UTF-8")
+        file.seek(0)
+        while block := file.read(BLOCK_BYTES):
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                # Of a character that began in the block before, the place is before this block.
+                line += block[: max(0, error.start)].count(b"\n")
+                raise BadTable.at("the text is not UTF-8; save it as UTF-8", line=line) from None
+            if b"\0" in block:
+                line += block[: block.index(b"\0")].count(b"\n")
+                raise BadTable.at("there is a NUL character in the text", line=line)
+            line += block.count(b"\n")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise BadTable.at("the text ends within a character; it was cut off", line=line) from None
+
+
+def find_ragged_line(path: Path, layout: CsvLayout) -> BadTable | None:
+    """Return the refusal of the first record that has too many or too few cells, or None."""
+    width = len(layout.names)
+    try:
+        for line, cells in _records(path, layout):
+            if len(cells) != width:
+                return BadTable.at(f"{len(cells)} cells, where the header has {width}", line=line)
+    except csv.Error as error:
+        return BadTable.at(str(error))
+    return None
+
+
+def find_line(
+    path: Path, layout: CsvLayout, column: int, wanted: Callable[[str], bool]
+) -> int | None:
+    """Return the line of the first record whose cell in that column is `wanted`, or None."""
+    try:
+        for line, cells in _records(path, layout):
+            if len(cells) > column and wanted(cells[column]):
+                return line
+    except csv.Error:
+        return None
+    return None
+
+
+def _records(path: Path, layout: CsvLayout) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record after the header with the number of its first line."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=layout.delimiter)
+        next(reader, None)
+        line = reader.line_num + 1
+        for cells in reader:
+            if cells:
+                yield line, cells
+            line = reader.line_num + 1

@@ -1,0 +1,192 @@
+"""Bring a table into the suite: find what it is, check it, store every row once."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from contracts.vocabulary import ColumnType
+from schema.samples import Column
+from schema.sets import Dataset
+from servicekit.database import Database
+from servicekit.errors import Invalid
+from simulator.bad_table import BadTable
+from simulator.builtin_datasets import DATASET_NAMES
+from simulator.content_hash import ContentHash
+from simulator.domain import DatasetDescription
+from simulator.repository.datasets import DatasetRepository
+from simulator.service.table_source import TableSources
+from simulator.table_files import TableFile, open_table
+from simulator.unpacking import unpacked
+
+log = logging.getLogger(__name__)
+
+MOST_CLASSES = 1_000
+MOST_GUESSED_CLASSES = 20
+"""A target of whole numbers with more different values is taken as a regression."""
+
+CLASS_TYPES = frozenset({"text", "boolean", "integer"})
+
+
+class NameTaken(Invalid):
+    """Name of a built-in dataset."""
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """What is said of a file; the task and the types that are not said are found."""
+
+    dataset_name: str
+    target: str
+    task: str | None = None
+    types: Mapping[str, ColumnType] = field(default_factory=dict)
+    id_column: str | None = None
+
+
+@dataclass(frozen=True)
+class BroughtDataset:
+    """What is stored now; `created` is False where this content was there already."""
+
+    dataset: Dataset
+    created: bool
+    task_inferred: bool
+    inferred_types: tuple[str, ...]
+
+
+class DatasetImportService:
+    """Takes files and built-in tables. Nothing of a file that is refused is kept."""
+
+    def __init__(self, database: Database, max_bytes: int) -> None:
+        """`max_bytes` is the limit of a packed file's content, in bytes."""
+        self._database = database
+        self._max_bytes = max_bytes
+        self._datasets = DatasetRepository(database.session)
+        self._sources = TableSources(database)
+
+    def bring_builtin(self, name: str) -> BroughtDataset:
+        """Store a dataset that comes with scikit-learn; one of `DATASET_NAMES`."""
+        with self._database.transaction():
+            self._datasets.queue_for(name)
+            known = name in self._datasets.list_names()
+            dataset = self._sources.find(name, None).dataset
+        return BroughtDataset(dataset, not known, task_inferred=False, inferred_types=())
+
+    def bring_file(self, path: Path, request: TableRequest) -> BroughtDataset:
+        """Store the table in a file as a new version, or find the version that has its content.
+
+        The file is read twice, a limited number of rows at a time: for the types, then for the
+        rows. Other files may be written beside it.
+
+        Raises
+        ------
+        NameTaken
+            The name is that of a built-in dataset.
+        BadTable
+            The file is refused; the message names line and column.
+        NoRoom
+            Folder or memory are full.
+        """
+        if request.dataset_name in DATASET_NAMES:
+            raise NameTaken(f"{request.dataset_name} comes with the suite. Take another name.")
+        path, kind = unpacked(path, self._max_bytes)
+        with open_table(path, kind, path.parent) as table:
+            _check_columns(table.names, request)
+            columns = table.find_types(request.types)
+            description = _describe(table, columns, request, f"upload:{kind}")
+            dataset, created = self._store(table, description)
+        log.info("%s version %d: created %s", dataset.name, dataset.version, created)
+        return BroughtDataset(
+            dataset,
+            created,
+            task_inferred=request.task is None,
+            inferred_types=tuple(name for name in table.names if name not in request.types),
+        )
+
+    def _store(self, table: TableFile, description: DatasetDescription) -> tuple[Dataset, bool]:
+        facts = [
+            [column.as_json() for column in description.columns],
+            [description.target, description.task, description.id_column],
+        ]
+        content = ContentHash(json.dumps(facts, ensure_ascii=False))
+
+        def chunks() -> Iterator[pd.DataFrame]:
+            for chunk in table.chunks(description.columns):
+                content.add(chunk)
+                yield chunk
+
+        name = description.name
+        with self._database.transaction():
+            self._datasets.queue_for(name)
+            version = self._datasets.next_version(name)
+            row_count = self._datasets.write_source(description, version, chunks())
+            known = self._datasets.find_by_content(name, content.hexdigest())
+            if known is not None:
+                self._datasets.drop_tables(name, version)
+                return known, False
+            return self._datasets.add(description, version, content.hexdigest(), row_count), True
+
+
+def _check_columns(names: Sequence[str], request: TableRequest) -> None:
+    asked = {"target": request.target, **{f"types.{name}": name for name in request.types}}
+    if request.id_column is not None:
+        asked["id_column"] = request.id_column
+    for key, name in asked.items():
+        if name not in names:
+            known = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
+            raise BadTable.at(f"{key}: there is no column {name!r}; there are {known}")
+    if request.id_column == request.target:
+        raise BadTable.at("the target cannot be the id", column=request.target)
+    if len(names) < (2 if request.id_column is None else 3):
+        raise BadTable.at("beside target and id there is no column left to learn from")
+
+
+def _describe(
+    table: TableFile, columns: Sequence[Column], request: TableRequest, origin: str
+) -> DatasetDescription:
+    by_name = {column.name: column for column in columns}
+    target = by_name[request.target]
+    table.check_complete(target)
+    if request.id_column is not None:
+        table.check_unique(by_name[request.id_column])
+    labels = table.labels(target, MOST_CLASSES + 1)
+    if len(labels) < 2:
+        raise BadTable.at(
+            f"the target is {labels[0]!r} in every row; there is nothing to learn",
+            column=target.name,
+        )
+    task = request.task or _guess_task(target, labels)
+    _check_task(task, target, labels)
+    return DatasetDescription(
+        name=request.dataset_name,
+        task=task,
+        columns=tuple(columns),
+        target=target.name,
+        classes=tuple(labels) if task == "classification" else (),
+        origin=origin,
+        id_column=request.id_column,
+    )
+
+
+def _guess_task(target: Column, labels: Sequence[Any]) -> str:
+    if target.type == "integer":
+        return "classification" if len(labels) <= MOST_GUESSED_CLASSES else "regression"
+    return "classification" if target.type in CLASS_TYPES else "regression"
+
+
+def _check_task(task: str, target: Column, labels: Sequence[Any]) -> None:
+    if task == "regression":
+        if target.type not in {"number", "integer"}:
+            raise BadTable.at(
+                f"a regression needs numbers, and the target is {target.type}", column=target.name
+            )
+    elif target.type not in CLASS_TYPES:
+        raise BadTable.at(
+            "the target has fractions; state its type in `types`, or the task `regression`",
+            column=target.name,
+        )
+    elif len(labels) > MOST_CLASSES:
+        raise BadTable.at(f"the target has more than {MOST_CLASSES} classes", column=target.name)

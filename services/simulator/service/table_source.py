@@ -1,0 +1,94 @@
+"""Which table a name and a version stand for, and how its rows are read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from schema.sets import Dataset, DatasetNotFound, LoadedSets
+from servicekit.database import Database
+from servicekit.errors import Conflict
+from simulator.builtin_datasets import DATASET_NAMES, read_builtin
+from simulator.content_hash import content_hash_of
+from simulator.domain import Chunks
+from simulator.repository.datasets import DatasetRepository
+
+
+class DatasetUnknown(DatasetNotFound):
+    """Dataset not found."""
+
+
+class RowsNotStored(Conflict):
+    """Rows not stored."""
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A dataset version and the way to its rows; `small` ones are read in one chunk."""
+
+    dataset: Dataset
+    n_rows: int
+    chunks: Chunks
+    small: bool
+
+    def strata(self) -> NDArray[np.int32] | None:
+        """Return the number of each row's class (n_rows,), None for a regression."""
+        if self.dataset.task == "regression":
+            return None
+        target = self.dataset.target
+        codes = [
+            pd.Categorical(chunk[target.name], categories=list(self.dataset.classes)).codes
+            for chunk in self.chunks([target])
+        ]
+        return np.concatenate(codes).astype(np.int32)
+
+
+class TableSources:
+    """Finds tables; a built-in one is stored when it is first asked for."""
+
+    def __init__(self, database: Database) -> None:
+        self._sets = LoadedSets(database.session)
+        self._datasets = DatasetRepository(database.session)
+
+    def find(self, name: str, version: int | None) -> TableSource:
+        """Return the named version, the newest one without a version; in a transaction.
+
+        Raises
+        ------
+        DatasetUnknown
+            No such name or version; the message lists the names there are.
+        RowsNotStored
+            Only sets of that version are in the database.
+        """
+        if name in DATASET_NAMES:
+            builtin = read_builtin(name)
+            content_hash = content_hash_of(builtin.rows)
+            description = builtin.description
+            dataset = self._datasets.ensure(
+                description, content_hash, builtin.chunks(description.columns)
+            )
+            if version in (None, dataset.version):
+                return TableSource(dataset, len(builtin.rows), builtin.chunks, small=True)
+        stored = self._sets.find_dataset(name, version)
+        if stored is None:
+            raise self._unknown(name, version)
+        if stored.row_count is None:
+            raise RowsNotStored(
+                f"Of {name} version {stored.version} only sets are stored. Take the newest version."
+            )
+        return TableSource(
+            stored,
+            stored.row_count,
+            lambda columns: self._datasets.read_source(stored, columns),
+            small=False,
+        )
+
+    def _unknown(self, name: str, version: int | None) -> DatasetUnknown:
+        if version is not None and self._sets.find_dataset(name) is not None:
+            return DatasetUnknown(f"Dataset {name!r} has no version {version}.")
+        names = dict.fromkeys([*DATASET_NAMES, *self._datasets.list_names()])
+        return DatasetUnknown(
+            f"dataset_name must be one of: {', '.join(names)}; or bring a table of your own:"
+            " POST /root/simulator/datasets."
+        )

@@ -1,0 +1,457 @@
+# ruff: noqa: S608 - columns are called c0, c1, ...; nothing that a file says is in a statement.
+"""Files of tables, read twice: first what types their columns have, then their rows in chunks.
+
+The adapter to DuckDB, which is imported when the first file comes: it takes 30 MiB that a service
+at rest does not need. Its memory is limited; what it cannot hold it writes to the given folder.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from contracts.vocabulary import ColumnType
+from schema.samples import CHUNK_ROWS, PANDAS_TYPES, Column, unusable_names
+from servicekit.errors import Unavailable
+from simulator.bad_table import BadTable
+from simulator.csv_layout import (
+    LARGEST_CELL,
+    MISSING_WORDS,
+    CsvLayout,
+    check_text,
+    find_line,
+    find_ragged_line,
+    read_layout,
+)
+from simulator.unpacking import Kind
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY_LIMIT = "384MB"
+NUMERIC_TYPES = frozenset({"integer", "number", "boolean"})
+NARROW_TYPES: tuple[ColumnType, ...] = ("integer", "number", "boolean")
+VECTOR_ROWS = 2048
+FIRST_ROWS = 20_000
+COLUMNS_AT_ONCE = 100
+
+MOST_COLUMNS = 900
+"""A row of PostgreSQL must fit on a page of 8 kB."""
+
+FEWEST_ROWS = 10
+"""So that each of the three sets has some."""
+
+PARQUET_TYPES: Mapping[str, ColumnType] = {
+    "BOOLEAN": "boolean",
+    **dict.fromkeys(
+        ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "integer"
+    ),
+    **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "number"),
+    **dict.fromkeys(("VARCHAR", "ENUM", "UUID", "DATE", "TIME"), "text"),
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "text"),
+    "TIMESTAMP WITH TIME ZONE": "text",
+}
+
+
+class NoRoom(Unavailable):
+    """No room to read the file."""
+
+    advice = "The folder for uploads or the memory for reading them is full; try again later."
+
+
+@dataclass(frozen=True)
+class _RawColumn:
+    """A column as the file has it: an SQL expression, and its type unless that is to be found."""
+
+    name: str
+    sql: str
+    type: ColumnType | None
+
+    @property
+    def _text(self) -> str:
+        return f"trim({self.sql}::VARCHAR)"
+
+    @property
+    def _words(self) -> str:
+        return ", ".join(f"'{word}'" for word in MISSING_WORDS)
+
+    @property
+    def has_value(self) -> str:
+        """SQL: there is something that could be a number."""
+        if self.type in NUMERIC_TYPES:
+            return f"({self.sql} IS NOT NULL)"
+        return f"({self.sql} IS NOT NULL AND {self._text} NOT IN ({self._words}))"
+
+    def is_plainly(self, type_: ColumnType) -> str:
+        """SQL: the cell is so written that nothing is lost when it is taken as this type."""
+        text = self._text
+        if type_ == "integer":
+            return f"coalesce(TRY_CAST({text} AS BIGINT)::VARCHAR = {text}, false)"
+        if type_ == "boolean":
+            return f"lower({text}) IN ('true', 'false')"
+        # 007 is a name; and a long whole number would lose its last digits.
+        odd = f"regexp_matches({text}, '^[+-]?(0[0-9xX]|[0-9]{{17,}}$)|_')"
+        return f"(coalesce(isfinite(TRY_CAST({text} AS DOUBLE)), false) AND NOT {odd})"
+
+    def typed(self, wanted: ColumnType) -> str:
+        """SQL: the cell as that type, NULL where it is missing or cannot be."""
+        if wanted == "text":
+            return f"{self.sql}::VARCHAR"
+        target = {"integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}[wanted]
+        if self.type == wanted:
+            return f"{self.sql}::{target}"
+        return f"CASE WHEN {self.has_value} THEN TRY_CAST({self._text} AS {target}) END"
+
+    def is_wrong(self, wanted: ColumnType) -> str:
+        """SQL: there is a value, and it cannot be had as that type."""
+        text = self._text
+        if wanted == "text":
+            return f"contains({self.sql}::VARCHAR, chr(0))"
+        if wanted == "number":
+            return f"({self.has_value} AND NOT coalesce(isfinite({self.typed(wanted)}), false))"
+        wrong = f"{self.typed(wanted)} IS NULL"
+        if wanted == "integer" and self.type != "integer":
+            wrong += f" OR TRY_CAST({text} AS DOUBLE) <> {self.typed(wanted)}"
+        return f"({self.has_value} AND ({wrong}))"
+
+
+class TableFile:
+    """A table in a file, opened by `open_table`."""
+
+    def __init__(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        path: Path,
+        scan: str,
+        columns: Sequence[_RawColumn],
+        layout: CsvLayout | None,
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._scan = scan
+        self._columns = columns
+        self._layout = layout
+        self.row_count = 0
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns, in order."""
+        return [column.name for column in self._columns]
+
+    def find_types(self, wanted: Mapping[str, ColumnType]) -> list[Column]:
+        """Return the columns with their types: those `wanted`, else the narrowest that fits all.
+
+        Of a CSV file: integer, number, boolean, text, in this order. Reads the whole file.
+
+        Raises
+        ------
+        BadTable
+            A record is ragged, a column has no value at all, or a value is not of its column's
+            type; the line or row is named.
+        """
+        found: list[Column] = []
+        for first in range(0, len(self._columns), COLUMNS_AT_ONCE):
+            found += self._types_of(self._columns[first : first + COLUMNS_AT_ONCE], wanted)
+        if self.row_count < FEWEST_ROWS:
+            raise BadTable.at(f"{self.row_count} rows; at least {FEWEST_ROWS} are needed")
+        return found
+
+    def _types_of(
+        self, columns: Sequence[_RawColumn], wanted: Mapping[str, ColumnType]
+    ) -> list[Column]:
+        said = {
+            column: type_
+            for column in columns
+            if (type_ := wanted.get(column.name, column.type)) is not None
+        }
+        # What the first rows are not, the table is not: one question is left for the whole of it.
+        first_rows = f"(SELECT * FROM {self._scan} LIMIT {FIRST_ROWS})"
+        guessed = self._narrowest([one for one in columns if one not in said], first_rows)
+        questions = []
+        for column in columns:
+            if column in said:
+                questions += [column.has_value, column.is_wrong(said[column])]
+            elif guessed[column] == "text":
+                questions += [column.has_value, "false"]
+            else:
+                is_wrong = f"{column.sql} IS NOT NULL AND NOT {column.is_plainly(guessed[column])}"
+                questions += [f"{column.sql} IS NOT NULL", is_wrong]
+        counted = ", ".join(["count(*)", *(f"count_if({one})" for one in questions)])
+        self.row_count, *counts = self._one(f"SELECT {counted} FROM {self._scan}")
+        unsure = []
+        for column, values, wrong in zip(columns, counts[::2], counts[1::2], strict=True):
+            if not values and self.row_count:
+                raise BadTable.at("has no value at all", column=column.name)
+            if wrong and column in said:
+                raise self._wrong_value(column, said[column])
+            if wrong:
+                unsure.append(column)
+        found = {**said, **guessed, **self._narrowest(unsure, self._scan)}
+        return [Column(column.name, found[column]) for column in columns]
+
+    def _narrowest(
+        self, columns: Sequence[_RawColumn], relation: str
+    ) -> dict[_RawColumn, ColumnType]:
+        """Return the first type of all that every value in these rows plainly is, else text."""
+        if not columns:
+            return {}
+        questions = [
+            question
+            for column in columns
+            for question in (column.has_value, *map(column.is_plainly, NARROW_TYPES))
+        ]
+        counts = iter(
+            self._one(
+                f"SELECT {', '.join(f'count_if({one})' for one in questions)} FROM {relation}"
+            )
+        )
+        found: dict[_RawColumn, ColumnType] = {}
+        for column in columns:
+            values = next(counts)
+            plain = {type_: next(counts) for type_ in NARROW_TYPES}
+            if not values and relation == self._scan:
+                raise BadTable.at("has no value at all", column=column.name)
+            fits = [type_ for type_, count in plain.items() if count == values]
+            found[column] = fits[0] if fits else "text"
+        return found
+
+    def _wrong_value(self, column: _RawColumn, wanted: ColumnType) -> BadTable:
+        shown, row = self._one(
+            f"SELECT {column.sql}::VARCHAR, row FROM (SELECT *, row_number() OVER () AS row"
+            f" FROM {self._scan}) WHERE {column.is_wrong(wanted)} ORDER BY row LIMIT 1"
+        )
+        if wanted == "text":
+            return self._at(column, "there is a NUL character in the text", row, shown)
+        return self._at(column, f"{shown[:100]!r} is no finite {wanted}", row, shown)
+
+    def check_complete(self, column: Column) -> None:
+        """Raise `BadTable` naming the first line or row in which the column has no value."""
+        raw = self._raw(column)
+        first = self._one(
+            f"SELECT min(row) FROM (SELECT *, row_number() OVER () AS row FROM {self._scan})"
+            f" WHERE {raw.typed(column.type)} IS NULL"
+        )[0]
+        if first is not None:
+            raise self._at(raw, "there is no value, and it is needed", first, None)
+
+    def check_unique(self, column: Column) -> None:
+        """Raise `BadTable` where a value of the column is missing or there twice."""
+        raw = self._raw(column)
+        self.check_complete(column)
+        typed = raw.typed(column.type)
+        if self._one(f"SELECT count(DISTINCT {typed}) FROM {self._scan}") == (self.row_count,):
+            return
+        twice = self._one(
+            f"SELECT {typed} AS id FROM {self._scan} GROUP BY 1 HAVING count(*) > 1"
+            " ORDER BY 1 LIMIT 1"
+        )[0]
+        raise BadTable.at(f"{str(twice)[:100]!r} is there twice, and is the id", column=column.name)
+
+    def labels(self, column: Column, limit: int) -> list[Any]:
+        """Return the different values of a column in order, `limit` of them at most."""
+        typed = self._raw(column).typed(column.type)
+        query = f"SELECT DISTINCT {typed} FROM {self._scan} ORDER BY 1 LIMIT {limit}"
+        with self._refusals():
+            found = self._connection.execute(query).fetchall()
+        return sorted(value for (value,) in found if value is not None)
+
+    def chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
+        """Yield all rows in order, `CHUNK_ROWS` at most at a time, in pandas' types."""
+        typed = [
+            f"{raw.typed(column.type)} AS c{place}"
+            for place, (raw, column) in enumerate(zip(self._columns, columns, strict=True))
+        ]
+        types = {column.name: PANDAS_TYPES[column.type] for column in columns}
+        with self._refusals():
+            self._connection.execute(f"SELECT {', '.join(typed)} FROM {self._scan}")
+            while True:
+                chunk = self._connection.fetch_df_chunk(CHUNK_ROWS // VECTOR_ROWS)
+                if chunk.empty:
+                    return
+                chunk.columns = pd.Index(list(types))
+                yield chunk.astype(types)
+
+    def _raw(self, column: Column) -> _RawColumn:
+        return next(raw for raw in self._columns if raw.name == column.name)
+
+    def _at(self, column: _RawColumn, problem: str, row: int, shown: str | None) -> BadTable:
+        if self._layout is None:
+            return BadTable.at(problem, row=row, column=column.name)
+        place = self._columns.index(column)
+        words = MISSING_WORDS if shown is None else (shown,)
+        line = find_line(self._path, self._layout, place, lambda cell: cell in words)
+        return BadTable.at(problem, line=line, column=column.name)
+
+    def _one(self, query: str) -> tuple[Any, ...]:
+        with self._refusals():
+            found: tuple[Any, ...] | None = self._connection.execute(query).fetchone()
+        return found or ()
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        with _refusals(self._path, self._layout):
+            yield
+
+
+@contextmanager
+def open_table(path: Path, kind: Kind, folder: Path) -> Iterator[TableFile]:
+    """Open a file; `folder` takes what is too large for memory.
+
+    Raises
+    ------
+    BadTable
+        It is empty, not UTF-8, damaged or cut off; it has too many columns or only one, a name
+        that no column can have, or a Parquet type that has no place in a table.
+    """
+    with _connection(folder) as connection:
+        if kind == "csv":
+            check_text(path)
+            layout = read_layout(path)
+            names = list(layout.names)
+            _check_names(names)
+            scan = _csv_scan(path, layout.delimiter, len(names))
+            columns = [_RawColumn(name, f"c{place}", None) for place, name in enumerate(names)]
+            yield TableFile(connection, path, scan, columns, layout)
+        else:
+            with _refusals(path, None):
+                columns = _parquet_columns(connection, path)
+            aliases = ", ".join(f"c{place}" for place in range(len(columns)))
+            scan = f"read_parquet({_quoted(path)}) AS t({aliases})"
+            yield TableFile(connection, path, scan, columns, None)
+
+
+def csv_to_parquet(source: Path, sink: Path, columns: Sequence[Column], folder: Path) -> None:
+    """Write a CSV file of our own, whose columns are known, as Parquet."""
+    raw = [_RawColumn(column.name, f"c{place}", None) for place, column in enumerate(columns)]
+    typed = ", ".join(
+        f'{one.typed(column.type)} AS "{column.name.replace(chr(34), chr(34) * 2)}"'
+        for one, column in zip(raw, columns, strict=True)
+    )
+    scan = _csv_scan(source, ",", len(columns), missing=("",))
+    with _connection(folder) as connection, _refusals(source, None):
+        connection.execute(f"COPY (SELECT {typed} FROM {scan}) TO {_quoted(sink)} (FORMAT parquet)")
+
+
+@contextmanager
+def _connection(folder: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
+    import duckdb
+
+    settings: dict[str, Any] = {
+        # Rows come in the file's order, whatever the machine.
+        "threads": 1,
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": str(folder),
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    connection = duckdb.connect(":memory:", config=settings)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _refusals(path: Path, layout: CsvLayout | None) -> Iterator[None]:
+    """Say what DuckDB says of a file in our words, with the exact line."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise NoRoom() from error
+    except duckdb.Error as error:
+        if layout is None:
+            raise BadTable.at("the Parquet file is damaged or cut off") from error
+        line = re.search(r"CSV Error on Line: (\d+)", str(error))
+        raise find_ragged_line(path, layout) or BadTable.at(
+            "this is no CSV: a quote that is not closed, a line that is too long, or line ends of"
+            " several kinds",
+            line=int(line[1]) if line else None,
+        ) from error
+
+
+def _csv_scan(
+    path: Path, delimiter: str, width: int, missing: Sequence[str] = MISSING_WORDS
+) -> str:
+    names = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(width))
+    words = ", ".join(f"'{word}'" for word in missing)
+    return (
+        f"read_csv({_quoted(path)}, auto_detect=false, header=true, delim='{delimiter}',"
+        f" quote='\"', escape='\"', columns={{{names}}}, nullstr=[{words}],"
+        f" allow_quoted_nulls=false, strict_mode=true, max_line_size={LARGEST_CELL})"
+    )
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _parquet_columns(connection: "duckdb.DuckDBPyConnection", path: Path) -> list[_RawColumn]:
+    source = _quoted(path)
+    elements = connection.execute(f"SELECT name, num_children FROM parquet_schema({source})")
+    names = _parquet_names(elements.fetchall())
+    _check_names(names)
+    described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({source})")
+    columns = []
+    for place, (name, row) in enumerate(zip(names, described.fetchall(), strict=True)):
+        type_ = re.sub(r"\(.*", "", str(row[1]))
+        sql, known = f"c{place}", PARQUET_TYPES.get(type_)
+        if type_ in {"UBIGINT", "HUGEINT", "UHUGEINT"}:
+            sql = f"c{place}::VARCHAR"
+        elif known is None or str(row[1]).endswith("]"):
+            raise BadTable.at(f"has the type {row[1]}, which has no place here", column=name)
+        elif type_ in {"FLOAT", "DOUBLE"}:
+            sql = f"nullif(c{place}::DOUBLE, 'nan'::DOUBLE)"
+        elif known == "text":
+            sql = f"c{place}::VARCHAR"
+        columns.append(_RawColumn(name, sql, known))
+    return columns
+
+
+def _parquet_names(elements: Sequence[tuple[str, int | None]]) -> list[str]:
+    """Return the names of the top level of a Parquet schema, which is listed depth first."""
+    names, below = [], 0
+    for name, children in elements[1:]:
+        if below == 0:
+            names.append(name)
+        else:
+            below -= 1
+        below += children or 0
+    return names
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if len(names) > MOST_COLUMNS:
+        raise BadTable.at(f"{len(names)} columns; at most {MOST_COLUMNS} have room")
+    if len(names) < 2:
+        raise BadTable.at(
+            "there is only one column; separate columns by a comma, a semicolon, a tab or a |"
+        )
+    line = 1
+    unusable = unusable_names(names)
+    if unusable:
+        raise BadTable.at(_name_problem(unusable[0], names), line=line, column=unusable[0])
+    seen: dict[str, str] = {}
+    for name in names:
+        if "\r" in name or "\n" in name:
+            raise BadTable.at("the name holds a line end", line=line, column=name)
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise BadTable.at(f"differs from {other!r} in capitals only", line=line, column=name)
+
+
+def _name_problem(name: str, names: Sequence[str]) -> str:
+    if not name:
+        return f"column {list(names).index(name) + 1} has no name"
+    if list(names).count(name) > 1:
+        return "the name is given twice"
+    if "\0" in name:
+        return "the name holds a NUL character"
+    if len(name.encode()) > 63:
+        return "the name is longer than 63 bytes in UTF-8"
+    return "the name is taken by the sample table itself; rename the column"

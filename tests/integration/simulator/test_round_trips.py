@@ -1,0 +1,202 @@
+"""What goes in comes out: any values, any names, any types, through CSV and Parquet."""
+
+import csv
+import io
+import itertools
+import math
+import string
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, example, given, note, settings
+from hypothesis import strategies as st
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
+
+from contracts.vocabulary import ColumnType
+from schema import samples
+from schema.samples import LONGEST_NAME_BYTES, PANDAS_TYPES, RESERVED_COLUMNS, Column
+from simulator.csv_layout import MISSING_WORDS
+from simulator.table_files import csv_to_parquet, open_table
+from tests.support.databases import TestDatabase
+
+N_ROWS = 12
+VERSIONS = itertools.count(1)
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+ODD_TEXTS = [*MISSING_WORDS, "007", "1e5", "true", '"', "a,b", "line\r\nline", "\\N", " x "]
+ANY_CHARACTER = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+TEXT = st.text(ANY_CHARACTER, max_size=20) | st.sampled_from(ODD_TEXTS)
+NAMES = TEXT.filter(
+    lambda name: (
+        0 < len(name.encode()) <= LONGEST_NAME_BYTES
+        and name not in RESERVED_COLUMNS
+        and not {"\r", "\n"} & set(name)
+    )
+)
+VALUES: dict[ColumnType, st.SearchStrategy[Any]] = {
+    "number": FINITE,
+    "integer": st.integers(-(2**63), 2**63 - 1),
+    "boolean": st.booleans(),
+    "text": TEXT,
+}
+
+many = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def has_value(cells: list[Any]) -> bool:
+    return any(cell is not None and str(cell).strip() not in MISSING_WORDS for cell in cells)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[list[Column], list[list[Any]]]:
+    """Columns of any names and types, and the cells of each; None is a missing value."""
+    names = draw(st.lists(NAMES, min_size=2, max_size=5, unique_by=str.lower))
+    columns = [Column(name, draw(st.sampled_from(list(VALUES)))) for name in names]
+    cells = [
+        draw(
+            st.lists(VALUES[column.type] | st.none(), min_size=N_ROWS, max_size=N_ROWS).filter(
+                has_value
+            )
+        )
+        for column in columns
+    ]
+    return columns, cells
+
+
+def frame_of(columns: list[Column], cells: list[list[Any]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            column.name: pd.Series(values, dtype=object).astype(PANDAS_TYPES[column.type])
+            for column, values in zip(columns, cells, strict=True)
+        }
+    )
+
+
+def read_file(path: Path, kind: Any, columns: list[Column]) -> pd.DataFrame:
+    types = {column.name: column.type for column in columns}
+    with open_table(path, kind, path.parent) as table:
+        assert table.names == list(types)
+        found = table.find_types(types)
+        assert found == columns
+        return pd.concat(table.chunks(found), ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def connection(module_database: TestDatabase) -> Any:
+    with module_database.connection("cellar_simulator") as connection:
+        yield connection
+
+
+@many
+@given(table=tables())
+@example(
+    (
+        [Column('say "hi", ünd', "text"), Column("код", "number")],
+        [["", "x", *[None] * 9, "NA"], [-0.0, 5e-324, 1.7976931348623157e308, *[None] * 9]],
+    )
+)
+def test_rows_go_through_the_database_and_both_files_unchanged(
+    connection: PgConnection, tmp_path_factory: pytest.TempPathFactory, table: Any
+) -> None:
+    columns, cells = table
+    rows, version = frame_of(columns, cells), next(VERSIONS)
+    folder = tmp_path_factory.mktemp("table")
+    samples.create_source_table(connection, "any", version, columns)
+    samples.append_source_rows(connection, "any", version, columns, 0, rows)
+    (stored,) = samples.read_source(connection, "any", version, columns)
+    pd.testing.assert_frame_equal(stored.reset_index(drop=True), rows, check_exact=True)
+
+    path = folder / "table.csv"
+    with path.open("wb") as file:
+        samples.write_csv(connection, "any", version, None, columns, file)
+    note(f"{columns} {cells}")
+    pd.testing.assert_frame_equal(read_file(path, "csv", columns), rows, check_exact=True)
+
+    csv_to_parquet(path, folder / "table.parquet", columns, folder)
+    found = read_file(folder / "table.parquet", "parquet", columns)
+    pd.testing.assert_frame_equal(found, rows, check_exact=True)
+
+
+def written(cells: list[str], path: Path) -> None:
+    """Write a table of two columns as others do: quotes only where they are needed."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows([["a", "b"], *([cell, "1"] for cell in cells)])
+    path.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "type_"),
+    [
+        (st.integers(-(2**63), 2**63 - 1).map(str), "integer"),
+        (FINITE.filter(lambda number: "." in repr(number)).map(repr), "number"),
+        (st.sampled_from(["true", "false", "True", "FALSE"]), "boolean"),
+        (st.text(string.ascii_lowercase, min_size=1).filter(
+            lambda text: text not in {"true", "false", "nan", "null", "inf", "infinity"}), "text"),
+        (st.integers(0, 999).map(lambda number: f"0{number}"), "text"),
+    ],
+    ids=["integer", "number", "boolean", "text", "leading zero"],
+)  # fmt: skip
+def test_a_type_is_found_with_and_without_gaps(
+    tmp_path: Path, strategy: st.SearchStrategy[str], type_: str
+) -> None:
+    @many
+    @given(
+        cells=st.lists(strategy, min_size=N_ROWS, max_size=N_ROWS),
+        gaps=st.lists(st.sampled_from(MISSING_WORDS), max_size=3),
+    )
+    def finds(cells: list[str], gaps: list[str]) -> None:
+        path = tmp_path / "table.csv"
+        written([*cells, *gaps], path)
+        with open_table(path, "csv", tmp_path) as table:
+            columns = table.find_types({})
+            (found,) = table.chunks(columns)
+        assert columns == [Column("a", type_), Column("b", "integer")]  # type: ignore[arg-type]
+        values = found["a"].astype(object).where(found["a"].notna(), None).tolist()
+        assert values[N_ROWS:] == [None] * len(gaps)
+        read = {
+            "integer": int,
+            "number": float,
+            "boolean": lambda cell: cell.lower() == "true",
+            "text": str,
+        }[type_]
+        for value, cell in zip(values, cells, strict=False):
+            expected = read(cell)
+            assert value == expected
+            if type_ == "number":
+                assert math.copysign(1, value) == math.copysign(1, expected)
+
+    finds()
+
+
+@many
+@given(
+    cells=st.lists(
+        st.sampled_from(
+            ["1", "-7", "2.5", "1e3", "true", "x", "007", "NA", "", " 4 ", "inf", "1_0"]
+        ),
+        min_size=N_ROWS,
+        max_size=N_ROWS,
+    ).filter(lambda cells: set(cells) - {"NA", ""})
+)
+def test_a_mixture_is_of_the_narrowest_type_that_holds_all_of_it(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("mixture") / "table.csv"
+    written(cells, path)
+    present = {cell.strip() for cell in cells} - {"NA", ""}
+    if present <= {"1", "-7", "4"}:
+        expected = "integer"
+    elif present <= {"1", "-7", "4", "2.5", "1e3"}:
+        expected = "number"
+    else:
+        expected = "boolean" if present == {"true"} else "text"
+    with open_table(path, "csv", path.parent) as table:
+        assert table.find_types({})[0].type == expected
