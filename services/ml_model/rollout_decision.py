@@ -122,10 +122,11 @@ def decide(plan: Plan, step: int, seen: Measurement) -> Decision:
     waiting = _waiting_for(plan, seen) or _in_doubt(plan, seen)
     if waiting is not None:
         return Decision("hold", waiting)
-    share = f"{plan.steps[step]:.4g}"
+    share, unknown = f"{plan.steps[step]:.4g}", _unknown(plan, seen)
+    kept = f"{unknown} Every other limit was kept" if unknown else "Every limit was kept"
     if step + 1 == len(plan.steps):
-        return Decision("complete", f"Every limit was kept up to the last share, {share}.")
-    return Decision("advance", f"Every limit was kept at the share {share}.")
+        return Decision("complete", f"{kept} up to the last share, {share}.")
+    return Decision("advance", f"{kept} at the share {share}.")
 
 
 def slow_limit_ms(plan: Plan, current_p95_ms: float) -> float:
@@ -221,6 +222,21 @@ def _in_doubt(plan: Plan, seen: Measurement) -> str | None:
     if wanted is not None and difference is not None and difference < wanted:
         return "The accuracy is below its limit, but it may be chance."
     return None
+
+
+def _unknown(plan: Plan, seen: Measurement) -> str:
+    """Name the limits that there was nothing to hold against; "" where there are none.
+
+    A roll-out does not wait for them: what `current` is never asked, it never answers.
+    """
+    found = []
+    if seen.latency_ratio is None:
+        found.append("the latency, since current has answered too little to compare with")
+    if seen.disagreement is None and plan.max_disagreement < 1:
+        found.append("the disagreement, since no row was answered by both")
+    if plan.min_accuracy_difference is not None and seen.accuracy_difference is None:
+        found.append("the accuracy, since labels are missing")
+    return f"Not looked at: {'; '.join(found)}." if found else ""
 
 
 def _log_binomial_tail(hits: int, trials: int, share: float) -> float:

@@ -125,6 +125,7 @@ def test_what_cannot_be_undone_is_asked_about(serving: RunningSuite, page: Page)
     page.locator("#confirm-yes").click()
     expect(page.locator("#notice")).to_be_visible()
     expect(page.locator("#ledger-rows tr").first).to_contain_text("rollback")
+    expect(page.locator("#rollback")).to_be_disabled()
 
 
 def test_a_refusal_is_said(page: Page) -> None:
@@ -136,14 +137,19 @@ def test_a_refusal_is_said(page: Page) -> None:
 
 def test_a_roll_out_is_started_and_cancelled(serving: RunningSuite, page: Page) -> None:
     page.locator("#rollout-start summary").click()
+    page.locator("input[name=min_accuracy_difference]").fill("-5")
+    page.locator("input[name=min_labels]").fill("30")
     page.locator("#rollout-form button[type=submit]").first.click()
     expect(page.locator("#rollout-now")).to_contain_text("running")
+    expect(page.locator("#rollout-now")).to_contain_text("≥ -5 %")
     expect(page.locator("#decisions")).to_contain_text("start")
     page.get_by_role("button", name="Cancel the roll-out").first.click()
     page.locator("#confirm-yes").click()
     expect(page.locator("#rollout-now")).to_contain_text("cancelled")
     (newest,) = serving.ask("GET", "ml_model", "/rollouts?limit=1")["rollouts"]
     assert newest["state"] == "cancelled"
+    assert newest["plan"]["min_accuracy_difference"] == -0.05
+    assert newest["plan"]["min_labels"] == 30
 
 
 def test_every_reading_command_works_as_pasted(page: Page) -> None:
@@ -217,6 +223,17 @@ def test_without_a_stream_it_asks(serving: RunningSuite, visit: Visit) -> None:
     page.goto(f"{serving.monitoring_url}/dashboard")
     expect(page.locator("#connection-text")).to_contain_text("asking")
     expect(page.locator("#slot-current")).to_contain_text("RandomForest")
+
+
+def test_it_says_that_monitoring_is_away(own_suite: OwnSuite, page: Page) -> None:
+    expect(page.locator("#connection-text")).to_contain_text("Live")
+    own_suite.kill("monitoring")
+    try:
+        # The browser tries again every two seconds, which must not count as a sign of life.
+        expect(page.locator("#connection-text")).to_contain_text("not answer", timeout=30_000)
+    finally:
+        own_suite.start("monitoring")
+    expect(page.locator("#connection-text")).to_contain_text("Live", timeout=60_000)
 
 
 def test_it_goes_on_while_the_ml_service_is_away(own_suite: OwnSuite, page: Page) -> None:

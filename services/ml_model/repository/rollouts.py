@@ -112,6 +112,16 @@ class SqlRollouts:
         """Note why the roll-out waits."""
         self._update(rollout_id, reason=reason)
 
+    def has_held(self, rollout_id: int, step: int, reason: str) -> bool:
+        """Tell whether a decision to hold is stored for this step with this reason."""
+        query = select(RolloutDecisionRow.id).where(
+            RolloutDecisionRow.rollout_id == rollout_id,
+            RolloutDecisionRow.step == step,
+            RolloutDecisionRow.decision == "hold",
+            RolloutDecisionRow.reason == reason,
+        )
+        return self._session.scalar(query.limit(1)) is not None
+
     def finish(self, rollout_id: int, state: str, deployment_id: int, reason: str) -> None:
         """Note how the roll-out ended."""
         self._update(

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from typing import Any, Protocol
 
 from ml_model.errors import NothingToRollOut, RolloutNotFound, RolloutOver, RolloutRunning
@@ -17,6 +18,9 @@ from servicekit.database import Database
 
 SHADOW_BEFORE = "shadow_before"
 """Key of the stored plan: whether a shadow was on before the roll-out, which restores it."""
+
+LATENCY_BEFORE = timedelta(days=1)
+"""How far back `current`'s latency is looked for where it answers too little during a roll-out."""
 
 FEWEST_FOR_PERCENTILE = 20
 """Answers of `current` from which on its 95th percentile is taken for one."""
@@ -155,7 +159,10 @@ class RolloutService:
             self._end_if_superseded()
             rollout = self._get(_parse_id(rollout_id))
             if rollout.state == "running":
-                self._end(rollout, before, "cancel", "cancelled", "Cancelled by a request.", {})
+                numbers = self._measure(rollout).numbers()
+                self._end(
+                    rollout, before, "cancel", "cancelled", "Cancelled by a request.", numbers
+                )
             elif rollout.state != "cancelled":
                 raise RolloutOver(f"Roll-out {rollout.id} is {rollout.state}; nothing to cancel.")
             named = self._named(self._get(rollout.id))
@@ -208,6 +215,11 @@ class RolloutService:
                 rollout.current_version_id, rollout.created_at
             )
         if answers < FEWEST_FOR_PERCENTILE:
+            # At a share of 1 from the start: what it took before anybody asked next.
+            answers, current_p95_ms = self._statistics.current_latency(
+                rollout.current_version_id, rollout.created_at - LATENCY_BEFORE
+            )
+        if answers < FEWEST_FOR_PERCENTILE:
             current_p95_ms = None
         slow_ms = math.inf if current_p95_ms is None else slow_limit_ms(plan, current_p95_ms)
         figures = self._statistics.next_figures(rollout.next_version_id, step_began, slow_ms)
@@ -245,7 +257,10 @@ class RolloutService:
             self._end(rollout, before, "complete", "completed", reason, numbers)
         elif decision.verdict == "hold":
             self._rollouts.hold(rollout.id, reason)
-            self._decided(rollout, "hold", rollout.step, plan.steps[rollout.step], reason, numbers)
+            # Figures near their limits change places every second: a reason is noted once a step.
+            if not self._rollouts.has_held(rollout.id, rollout.step, reason):
+                share = plan.steps[rollout.step]
+                self._decided(rollout, "hold", rollout.step, share, reason, numbers)
         else:
             step = rollout.step + 1
             share = plan.steps[step]
@@ -299,9 +314,10 @@ class RolloutService:
             f"Deployment {entry.id} by {entry.actor} ({entry.action}) changed what serves:"
             f" {entry.reason}."
         )
+        numbers = self._measure(rollout).numbers()
         self._rollouts.finish(rollout.id, "superseded", rollout.deployment_id, reason)
         share = 1 - entry.serving.canary_probability
-        self._decided(rollout, "supersede", rollout.step, share, reason, {}, entry.id)
+        self._decided(rollout, "supersede", rollout.step, share, reason, numbers, entry.id)
 
     def _superseding_entry(self, rollout: Rollout) -> LedgerEntry | None:
         """Return the first ledger entry after the roll-out's own that touched what serves."""

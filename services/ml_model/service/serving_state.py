@@ -20,12 +20,12 @@ from ml_model.ledger_entries import NamedVersion
 from ml_model.repository.ledger import SqlLedger
 from modelkit.servable import ServableModel
 from servicekit.database import Database
-from servicekit.errors import DomainError
+from servicekit.errors import DomainError, Unavailable
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.2
-LOOK_AFTER_FAILURE_S = 2.0
+LOOK_AFTER_FAILURE_S = 0.5
 
 
 class Models(Protocol):
@@ -85,7 +85,12 @@ class ServingState:
     def refresh(self) -> ServingSnapshot:
         """Look at the ledger now and return what serves.
 
-        A version that cannot be loaded leaves what served before in place.
+        A version that can never be loaded leaves its slot empty.
+
+        Raises
+        ------
+        Unavailable
+            A version cannot be loaded now; what served before goes on serving.
         """
         with self._lock:
             with self._database.transaction():
@@ -152,6 +157,9 @@ class ServingState:
             # Trained before versions were prepared for serving.
             try:
                 model = self._models.load(self._models.prepare(name.model_uri).id)
+            except Unavailable:
+                # Not the version's fault: whoever looks next tries again.
+                raise
             except DomainError as error:
                 log.warning("%s cannot be served: %s", name.model_uri, error)
                 return None

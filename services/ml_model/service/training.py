@@ -98,10 +98,11 @@ class TrainingService:
             )
             # Before it is deployed: what stands in the slot can be served at once.
             self._prepare(version, pipeline, load, rows)
-            deployed = self._deploy(deployment, version)
             stored = self._sets.holds(load)
             if stored:
                 self._sets.replace_predictions(version, load, predictions)
+            # Last: the time in the ledger is then that of the commit, and its lock is held briefly.
+            deployed = self._deploy(deployment, version)
         if not deployed:
             raise ModelChanged()
         self._follower.refresh()

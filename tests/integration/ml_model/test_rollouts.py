@@ -102,6 +102,11 @@ def test_a_hold_is_stored_once_for_each_reason(lab: SlotsLab) -> None:
     lab.tick()
     found = lab.ask("GET", "/rollouts/1")
     assert [item["decision"] for item in found["decisions"]] == ["start", "hold", "hold"]
+    # Nor when another one came in between.
+    lab.database.execute("UPDATE rollouts SET reason = 'another'")
+    lab.tick()
+    assert [name for name, *_ in decisions(lab)] == ["start", "hold", "hold"]
+    found = lab.ask("GET", "/rollouts/1")
     assert "error rate" in found["reason"] and "chance" in found["reason"]
 
 
@@ -190,6 +195,7 @@ def test_a_change_by_somebody_else_ends_it(lab: SlotsLab, path: str, body: Any) 
     assert found["state"] == "superseded"
     assert "Deployment 5 by api" in found["reason"]
     assert decisions(lab)[-1][0] == "supersede"
+    assert found["decisions"][-1]["numbers"]["errors"] == 40
     assert split(lab) == before
     # It stands in the way of the next one no longer, not even before anybody looked.
     if path != "/accept-next-model":
@@ -229,6 +235,8 @@ class TestCancel:
         assert lab.ask("POST", "/rollouts/1/cancel") == answer
         assert lab.ledger() == entries
         assert decisions(lab)[-1] == ("cancel", 0, 0.0)
+        decided = lab.ask("GET", "/rollouts/1")["decisions"][-1]
+        assert decided["numbers"]["requests"] == 0
 
     def test_what_is_over_cannot_be_cancelled(self, lab: SlotsLab) -> None:
         start(lab)

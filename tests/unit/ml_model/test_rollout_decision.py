@@ -120,8 +120,17 @@ def test_labels_decide_once_they_are_many() -> None:
     assert verdict(strict, **better)[0] == "advance"
 
 
-def test_latency_is_not_judged_without_answers_of_current() -> None:
-    assert verdict(current_p95_ms=None, p95_ms=900.0, slow_answers=0)[0] == "advance"
+def test_a_limit_with_nothing_to_hold_against_it_is_named() -> None:
+    found, reason = verdict(current_p95_ms=None, p95_ms=900.0, slow_answers=0)
+    assert found == "advance"
+    assert reason.startswith("Not looked at: the latency, since current has answered too little")
+    found, reason = verdict(replace(PLAN, steps=(1.0,)), compared=0, disagreements=0)
+    assert found == "complete"
+    assert "the disagreement, since no row was answered by both" in reason
+    assert "Every other limit was kept up to the last share, 1." in reason
+    assert "the accuracy" in verdict(replace(PLAN, min_accuracy_difference=0.0))[1]
+    # Whoever lets the versions differ in every row asks nothing of it.
+    assert "Not looked at" not in verdict(replace(PLAN, max_disagreement=1.0), compared=0)[1]
 
 
 def test_the_numbers_of_a_decision_are_plain_json_values() -> None:

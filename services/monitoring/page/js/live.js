@@ -63,9 +63,10 @@ export class Live {
     });
     stream.addEventListener("beat", heard);
     stream.addEventListener("error", () => {
-      // CONNECTING: it ended after its minutes or the server restarts, and the browser tries again.
+      // CONNECTING: it ended after its minutes or the server restarts, and the browser tries again,
+      // which is an error each time: the silence is counted from the first.
       if (stream.readyState === EventSource.CLOSED) this.withoutStream();
-      else this.later("silence", SILENCE_MS, () => this.withoutStream());
+      else if (!this.timers.has("silence")) this.later("silence", SILENCE_MS, () => this.withoutStream());
     });
   }
 

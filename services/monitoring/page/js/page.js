@@ -22,7 +22,7 @@ import * as versions from "./sections/versions.js";
 const SECTIONS = [
   [overview, ["metrics", "slots", "quality", "drift", "jobs"]],
   [traffic, ["metrics"]],
-  [slots, ["slots", "versions"]],
+  [slots, ["slots", "versions", "deployments"]],
   [rollouts, ["rollouts", "rollout"]],
   [versions, ["versions", "quality"]],
   [history, ["history"]],

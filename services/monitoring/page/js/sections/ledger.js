@@ -1,6 +1,7 @@
 // The append-only ledger: what served when, and a way back to any earlier state.
 
 import { act, agreed } from "../act.js";
+import { curlButton } from "../calls.js";
 import { badge, byId, el, number, showRows, td, when } from "../dom.js";
 import { percent, plain, versionName } from "../format.js";
 
@@ -31,10 +32,12 @@ export function show({ deployments }) {
       td(entry.shadow ? "on" : "off"),
       td(plain(entry.actor)),
       td(plain(entry.reason), { class: "wrap" }),
-      td(entry.newest ? el("span", { class: "quiet" }, "serves now") : el("button", {
-        type: "button", class: "small danger", data: { focus: "back" }, "aria-label": `Roll back to entry ${entry.id}`,
-        on: { click: (event) => rollBack(entry, event.currentTarget) },
-      }, "Roll back to this")),
+      td(entry.newest ? el("span", { class: "quiet" }, "serves now") : el("span", { class: "row" },
+        el("button", {
+          type: "button", class: "small danger", data: { focus: "back" }, "aria-label": `Roll back to entry ${entry.id}`,
+          on: { click: (event) => rollBack(entry, event.currentTarget) },
+        }, "Roll back to this"),
+        curlButton({ method: "POST", path: "/rollback", body: { deployment_id: entry.id } }))),
     ],
   });
 }

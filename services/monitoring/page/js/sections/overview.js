@@ -12,11 +12,10 @@ const TILES = [
     const hour = lastHour(metrics.per_minute ?? []).reduce((sum, item) => sum + item.requests, 0);
     return [count(metrics.total_requests), `${count(hour)} in the last hour`];
   } },
-  { title: "Latency, p95", call: { path: "/metrics" }, of: ({ metrics, slots }) => {
+  { title: "Latency, p95", call: { path: "/metrics" }, of: ({ metrics }) => {
     if (!metrics) return null;
     const minutes = lastHour(metrics.per_minute ?? []).filter((item) => isNumber(item.p95_ms));
-    const last = minutes.at(-1)?.p95_ms ?? slots?.current?.latency_ms?.p95;
-    return [milliseconds(last), `mean ${milliseconds(metrics.average_latency_ms)}`];
+    return [milliseconds(minutes.at(-1)?.p95_ms), `mean ${milliseconds(metrics.average_latency_ms)}`];
   } },
   { title: "Errors", call: { path: "/metrics" }, of: ({ metrics }) => {
     if (!metrics) return null;

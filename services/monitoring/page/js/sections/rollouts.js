@@ -3,7 +3,7 @@
 import { act, agreed } from "../act.js";
 import { curlButton } from "../calls.js";
 import { badge, byId, el, facts, number, redraw, showRows, td, unfold, when } from "../dom.js";
-import { figure, percent, plain, versionName } from "../format.js";
+import { count, figure, isNumber, percent, plain, versionName } from "../format.js";
 
 const field = (name) => byId("rollout-form").elements[name].value;
 const share = (text) => Number((Number(text) / 100).toFixed(6));
@@ -16,6 +16,8 @@ export const bodies = {
     max_latency_ratio: Number(field("max_latency_ratio")),
     max_disagreement: share(field("max_disagreement")),
     step_s: Number(field("step_s")),
+    ...(field("min_accuracy_difference") === "" ? {} : { min_accuracy_difference: Number(field("min_accuracy_difference")) / 100 }),
+    ...(field("min_labels") === "" ? {} : { min_labels: Number(field("min_labels")) }),
   }),
 };
 
@@ -30,7 +32,7 @@ export function prepare() {
 
 async function cancel(rollout, button) {
   const sure = await agreed(`Cancel roll-out ${rollout.id}?`,
-    "It takes no further step; the split stays as it is now.", "Cancel the roll-out");
+    "It takes no further step, and current answers everything from now on.", "Cancel the roll-out");
   if (sure) await act("cancel_rollout", { id: rollout.id }, button, `Roll-out ${rollout.id} is cancelled.`);
 }
 
@@ -84,6 +86,8 @@ function draw(rollout, running) {
       ["Errors", `≤ ${percent(plan.max_error_rate)}`],
       ["Latency", `≤ ${figure(plan.max_latency_ratio)} × current`],
       ["Disagreement", `≤ ${percent(plan.max_disagreement)}`],
+      ["Accuracy less current's", isNumber(plan.min_accuracy_difference) ? `≥ ${percent(plan.min_accuracy_difference)}` : "not looked at"],
+      ["Labels of each version", isNumber(plan.min_labels) ? `≥ ${count(plan.min_labels)}` : "none waited for"],
     ]),
   ];
 }

@@ -77,7 +77,10 @@ export function show(state) {
   shadow.setAttribute("aria-checked", String(Boolean(slots?.shadow)));
   setText(shadow, slots?.shadow ? "On" : "Off");
   byId("accept").disabled = !slots?.next;
-  byId("rollback").disabled = !slots?.deployment_id;
+  // Going back twice would go forward again: from there on the ledger says where to.
+  const goneBack = state.deployments?.deployments?.[0]?.action === "rollback";
+  byId("rollback").disabled = !slots?.deployment_id || goneBack;
+  setText(byId("rollback-label"), goneBack ? "The last change went back; choose further states in the ledger" : "Undo the last change");
   setText(byId("agreement"), agreementText());
   const versions = state.versions?.versions ?? [];
   redraw(byId("known-uris"), versions.map((item) => item.model_uri), () =>

@@ -1,5 +1,6 @@
 // The model versions known here: how they are served, and whether both runtimes say the same.
 
+import { curlButton } from "../calls.js";
 import { badge, byId, el, number, showRows, td, when } from "../dom.js";
 import { count, figure, isNumber, percent, versionName } from "../format.js";
 import { loadIntoNext } from "./slots.js";
@@ -38,11 +39,13 @@ export function show(state) {
         td(describeParity(item).replace(/^Parity: /, ""), { class: "wrap" }),
         number(qualityText(item.quality)),
         td(when(item.created_at)),
-        td(el("button", {
-          type: "button", class: "small", data: { focus: `load ${item.model_uri}` },
-          "aria-label": `Load ${versionName(item)} into next`,
-          on: { click: (event) => loadIntoNext(item.model_uri, event.currentTarget) },
-        }, "Load into next")),
+        td(el("span", { class: "row" },
+          el("button", {
+            type: "button", class: "small", data: { focus: `load ${item.model_uri}` },
+            "aria-label": `Load ${versionName(item)} into next`,
+            on: { click: (event) => loadIntoNext(item.model_uri, event.currentTarget) },
+          }, "Load into next"),
+          curlButton({ method: "POST", path: "/update-model", body: { model_uri: item.model_uri } }))),
       ];
     },
   });
