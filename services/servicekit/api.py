@@ -21,14 +21,23 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from servicekit.database import DatabaseUnavailable, is_outage
-from servicekit.errors import Conflict, DomainError, Impossible, Invalid, NotFound, Unavailable
-from servicekit.request_body import parse_body, parse_query
+from servicekit.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    Impossible,
+    Invalid,
+    NotFound,
+    Unavailable,
+)
+from servicekit.request_body import check_no_body, parse_body, parse_query
 from servicekit.wire import ErrorAnswer, ErrorDetail
 
 log = logging.getLogger(__name__)
 
 STATUS_OF: Mapping[type[DomainError], int] = {
     Invalid: 400,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     Impossible: 422,
@@ -116,6 +125,8 @@ def endpoint(
         def serve(self: Any, **path_values: Any) -> Response:
             if adapter is not None:
                 path_values["body"] = parse_body(request, adapter)
+            elif request.method == "POST":
+                check_no_body(request)
             if query is not None:
                 path_values["query"] = parse_query(request, query)
             answer = method(self, **path_values)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg2
 
@@ -35,13 +34,14 @@ def allowed_hosts(settings: Settings) -> list[str]:
     A name that another site can point at this server (DNS rebinding) must not pass; addresses
     cannot be used for that. MLflow compares with the port, hence `:*`.
     """
-    own = urlsplit(settings.mlflow_url).hostname or "localhost"
-    further = [name.strip() for name in settings.mlflow_allowed_hosts.split(",") if name.strip()]
-    names = dict.fromkeys(["localhost", own, *further])
     # No public name ends in digits alone. fnmatch reads "[" as the start of a set, hence "[[]".
     digits = "[0-9]"
     addresses = [f"{digits}*.{digits}*.{digits}*.{digits * length}" for length in (1, 2, 3)]
-    return [pattern for name in (*names, *addresses, "[[]*]") for pattern in (name, f"{name}:*")]
+    return [
+        pattern
+        for name in (*settings.own_host_names(), *addresses, "[[]*]")
+        for pattern in (name, f"{name}:*")
+    ]
 
 
 def allowed_origins(settings: Settings) -> list[str]:
@@ -49,10 +49,9 @@ def allowed_origins(settings: Settings) -> list[str]:
 
     MLflow takes localhost by itself; every further name serves its own UI only.
     """
-    further = [name.strip() for name in settings.mlflow_allowed_hosts.split(",") if name.strip()]
     return [
         f"{scheme}://{name}{port}"
-        for name in further
+        for name in settings.further_host_names()
         for scheme in ("http", "https")
         for port in ("", ":*")
     ]
