@@ -24,6 +24,8 @@ ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 ARTIFACTS_DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
 SERVE_ARTIFACTS = "_MLFLOW_SERVER_SERVE_ARTIFACTS"
 SERVER_KIND = "_MLFLOW_SGI_NAME"
+LEDGER_STORE = "_TRACKING_LEDGER_STORE"
+"""Names the database that says what is in use, to `tracking.mlflow_deletions`."""
 
 log = logging.getLogger("tracking.mlflow_server")
 
@@ -60,8 +62,9 @@ def allowed_origins(settings: Settings) -> list[str]:
 def command(settings: Settings) -> list[str]:
     """Return the command line; the database's address has a password and is not on it.
 
-    It is what `mlflow server` itself starts as a child. Started directly, MLflow is imported once
-    instead of twice: seconds less at the start and 250 MiB less for as long as it runs.
+    It is what `mlflow server` itself starts as a child, with our guard around it. Started directly,
+    MLflow is imported once instead of twice: seconds less at the start and 250 MiB less for as long
+    as it runs.
     """
     return [
         sys.executable,
@@ -73,7 +76,8 @@ def command(settings: Settings) -> list[str]:
         f"--log-level={settings.log_level.lower()}",
         # Requests are logged by the services that make them.
         "--no-access-log",
-        "mlflow.server.fastapi_app:app",
+        "--factory",
+        "tracking.mlflow_deletions:guarded_server",
     ]
 
 
@@ -89,6 +93,7 @@ def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, s
         **kept,
         **s3_environment(settings),
         BACKEND_STORE: url.render_as_string(hide_password=False),
+        LEDGER_STORE: settings.database_url().render_as_string(hide_password=False),
         ARTIFACT_ROOT: "mlflow-artifacts:/",
         ARTIFACTS_DESTINATION: settings.mlflow_artifacts,
         SERVE_ARTIFACTS: "true",
