@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 CURRENT_SLOT = "current"
-SLOT_LOCK = "cellar.slot.current"
-"""The advisory lock of whoever changes what serves."""
 
 
 @dataclass(frozen=True)

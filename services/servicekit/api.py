@@ -22,8 +22,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from servicekit.database import DatabaseUnavailable, is_outage
-from servicekit.errors import Conflict, DomainError, Impossible, Invalid, NotFound, Unavailable
-from servicekit.request_body import parse_body, parse_query
+from servicekit.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    Impossible,
+    Invalid,
+    NotFound,
+    Unavailable,
+)
+from servicekit.request_body import check_no_body, parse_body, parse_query
 from servicekit.upload import is_upload, received_upload
 from servicekit.wire import ErrorAnswer, ErrorDetail
 
@@ -31,6 +39,7 @@ log = logging.getLogger(__name__)
 
 STATUS_OF: Mapping[type[DomainError], int] = {
     Invalid: 400,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     Impossible: 422,
@@ -128,6 +137,8 @@ def endpoint(
                     path_values["body"] = stack.enter_context(received_upload(request, upload))
                 elif adapter is not None:
                     path_values["body"] = parse_body(request, adapter)
+                elif request.method == "POST":
+                    check_no_body(request)
                 if query is not None:
                     path_values["query"] = parse_query(request, query)
                 answer = method(self, **path_values)

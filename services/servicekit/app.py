@@ -11,6 +11,7 @@ from servicekit.database import Database
 from servicekit.docs_page import register_docs_page
 from servicekit.health import Check, HealthResource, ReadyResource
 from servicekit.openapi import openapi_document
+from servicekit.own_sites import OwnSites, register_own_sites
 from servicekit.settings import ServiceSettings
 from servicekit.telemetry import configure_logging, prometheus_text, register_telemetry
 from servicekit.upload import UploadRules
@@ -57,6 +58,9 @@ def create_service(
         Route(ReadyResource, "/ready", {"service": name, "checks": named_checks}),
     ]
     register_telemetry(app)
+    sites = OwnSites.of(settings, name)
+    register_own_sites(app, sites)
+    app.extensions["cellar_own_sites"] = sites
     register_error_table(app)
     api = Api(app)
     for route in every_route:

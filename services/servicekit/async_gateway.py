@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from servicekit.api import DISCARD_BYTES, HTTP_ADVICE, error_response
+from servicekit.own_sites import OwnSites
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,17 @@ class Gateway:
     """An RSGI application over a WSGI one."""
 
     def __init__(
-        self, wsgi: Callable[..., Iterable[bytes]], hot: HotRoutes, *, threads: int, max_body: int
+        self,
+        wsgi: Callable[..., Iterable[bytes]],
+        hot: HotRoutes,
+        *,
+        sites: OwnSites,
+        threads: int,
+        max_body: int,
     ) -> None:
         self._wsgi = wsgi
         self._hot = hot
+        self._sites = sites
         self._threads = threads
         self._max_body = max_body
 
@@ -102,7 +110,8 @@ class Gateway:
             body = await protocol()
         else:
             body = await self._bounded_body(protocol)
-        if route is not None and len(body) <= HOT_BODY_BYTES:
+        # Whether a page may ask is for the application to say, which also explains a refusal.
+        if route is not None and len(body) <= HOT_BODY_BYTES and self._sites.is_plain(headers):
             answer = await route(headers, body)
             if answer is not None:
                 return answer

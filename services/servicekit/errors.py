@@ -2,6 +2,7 @@
 
     DomainError
     ├── Invalid       the request cannot be meant
+    ├── Forbidden     whoever asks may not
     ├── NotFound      what is named does not exist
     ├── Conflict      the lifecycle is not there yet, or another state forbids it
     ├── Impossible    understood, but cannot be done
@@ -46,6 +47,12 @@ class Invalid(DomainError):
     """Invalid request."""
 
     advice = "Correct the request; the API description is at /docs."
+
+
+class Forbidden(DomainError):
+    """Not allowed."""
+
+    advice = "Ask whoever runs this service."
 
 
 class NotFound(DomainError):

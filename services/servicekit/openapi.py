@@ -15,6 +15,7 @@ REFERENCE = "#/components/schemas/{model}"
 METHODS = ("get", "post", "put", "patch", "delete")
 COMMON_ERRORS = (500, 503)
 BODY_ERRORS = (400, 413, 415)
+CHANGING_METHODS = ("post", "put", "patch", "delete")
 
 TEXT: Mapping[str, Any] = {"type": "string"}
 MEDIA_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
@@ -24,6 +25,7 @@ MEDIA_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
 
 ERROR_TEXT = {
     400: "Malformed JSON, or a value that is missing, of the wrong type or out of range",
+    403: "From a page of another site, or by a host name that is not the service's own",
     404: "No such thing",
     409: "The lifecycle is not there yet; the message names the call that is due",
     413: "Body too large",
@@ -84,8 +86,7 @@ def _operation(
         operation["responses"][str(status)] = _response(
             "Success" if status < 400 else ERROR_TEXT[status], content
         )
-    errors = {*COMMON_ERRORS, *spec.errors, *(BODY_ERRORS if spec.body is not None else ())}
-    errors |= {400} if spec.query is not None else set()
+    errors = {*COMMON_ERRORS, *spec.errors, *_request_errors(spec, method)}
     for status in sorted(errors - set(spec.answers)):
         content = {
             "application/json": {"schema": _schema(ErrorAnswer, "serialization", components)}
@@ -94,6 +95,14 @@ def _operation(
             ERROR_TEXT.get(status, HTTP_ADVICE.get(status, ("Error", ""))[0]), content
         )
     return operation
+
+
+def _request_errors(spec: EndpointSpec, method: str) -> set[int]:
+    """Return what can be wrong with a request before its method is called."""
+    # A POST without a body of its own refuses a body.
+    errors = set(BODY_ERRORS) if spec.body is not None or method == "post" else set()
+    errors |= {400} if spec.query is not None else set()
+    return errors | ({403} if method in CHANGING_METHODS else set())
 
 
 def _parameters(spec: EndpointSpec, path: str, components: dict[str, Any]) -> list[dict[str, Any]]:

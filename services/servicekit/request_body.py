@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from servicekit.errors import Detail, Invalid
+from servicekit.wire import RequestModel
 
 MAX_DEPTH = 32
 MAX_DETAILS = 20
@@ -42,13 +43,14 @@ def parse_body(request: Request, adapter: TypeAdapter[Any]) -> Any:
     InvalidRequest
         A key is missing, unknown or of the wrong type; `details` names each.
     """
-    raw = request.get_data(cache=False)
-    if request.max_content_length is not None and len(raw) >= request.max_content_length:
-        # A body sent in chunks is cut off at the limit without a word.
-        raise RequestEntityTooLarge()
-    if not request.is_json:
-        raise UnsupportedMediaType()
-    return validate(adapter, load_json(raw))
+    return _parse(request, _read(request), adapter)
+
+
+def check_no_body(request: Request) -> None:
+    """Return where the body is absent, blank or an object without keys; else as `parse_body`."""
+    raw = _read(request)
+    if raw.strip():
+        _parse(request, raw, TypeAdapter(RequestModel))
 
 
 def parse_query(request: Request, model: type[BaseModel]) -> BaseModel:
@@ -104,6 +106,20 @@ def validate(adapter: TypeAdapter[Any], value: Any) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         _refuse(error)
+
+
+def _read(request: Request) -> bytes:
+    raw = request.get_data(cache=False)
+    if request.max_content_length is not None and len(raw) >= request.max_content_length:
+        # A body sent in chunks is cut off at the limit without a word.
+        raise RequestEntityTooLarge()
+    return raw
+
+
+def _parse(request: Request, raw: bytes, adapter: TypeAdapter[Any]) -> Any:
+    if not request.is_json:
+        raise UnsupportedMediaType()
+    return validate(adapter, load_json(raw))
 
 
 def _refuse(error: ValidationError) -> NoReturn:

@@ -96,6 +96,7 @@ def _serve_with_event_loop(app: Flask, settings: ServiceSettings) -> None:
         return Gateway(
             app.wsgi_app,
             app.extensions["cellar_hot_routes"],
+            sites=app.extensions["cellar_own_sites"],
             threads=settings.threads,
             max_body=settings.max_body_bytes,
         )

@@ -2,6 +2,7 @@
 
 import os
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -61,6 +62,11 @@ class ServiceSettings(BaseSettings):
     port: int = Field(ge=1, le=65535)
     """Port the service listens on."""
 
+    allowed_hosts: str = ""
+    """Further host names by which the suite is reached, separated by commas (`cellar.example.org`);
+    their pages may call it too. localhost, plain addresses and the hosts of the URLs above are
+    always allowed; by any other name nothing can be changed."""
+
     workers: int = Field(default=2, ge=1, le=64)
     """Worker processes."""
 
@@ -113,6 +119,23 @@ class ServiceSettings(BaseSettings):
             raise SettingsError(
                 f"{PREFIX}{str(error).split(chr(34))[1].upper()}: is not JSON"
             ) from None
+
+    def further_host_names(self) -> tuple[str, ...]:
+        """Return the names of `allowed_hosts`, in lower case."""
+        names = (name.strip().lower() for name in self.allowed_hosts.split(","))
+        return tuple(name for name in names if name)
+
+    def own_host_names(self) -> tuple[str, ...]:
+        """Return every name by which the suite is reached; addresses need none."""
+        urls = (
+            self.simulator_url,
+            self.ml_model_url,
+            self.tracking_url,
+            self.monitoring_url,
+            self.mlflow_url,
+        )
+        hosts = (urlsplit(url).hostname or "localhost" for url in urls)
+        return tuple(dict.fromkeys(("localhost", *hosts, *self.further_host_names())))
 
     def database_url(self, database_name: str | None = None) -> URL:
         """Return the URL of `database_name` (default: the dataset database) for SQLAlchemy."""

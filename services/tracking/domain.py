@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,3 +162,38 @@ def utc_text(milliseconds: int | None) -> str | None:
         return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(" ")[:19]
     except (OverflowError, ValueError, OSError):
         return None
+
+
+@dataclass(frozen=True)
+class VersionInUse:
+    """A recorded model version that serves, is set, or is compared by a running roll-out.
+
+    `registered_name` and `version` are MLflow's; a version number below 1 is none of MLflow's, and
+    `model_uri` then says which model it is.
+    """
+
+    registered_name: str
+    version: int
+    model_uri: str
+    run_ids: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InUse:
+    """What is in use, each with its places in words."""
+
+    runs: Mapping[str, Sequence[str]]
+    versions: Sequence[VersionInUse]
+
+
+DeletionKind = Literal["run", "experiment", "registered model", "model version", "logged model"]
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What somebody wants to delete in MLflow; `version` is that of a model version."""
+
+    kind: DeletionKind
+    id: str
+    version: str = ""

@@ -84,7 +84,12 @@ class SearchLost(Unavailable):
 
 def still_deployed(in_use: Mapping[str, Sequence[str]]) -> StillDeployed:
     """Return the error that says of each run where it is in use, and how to free it."""
-    uses = "; ".join(f"run {run_id} by {' and '.join(where)}" for run_id, where in in_use.items())
+    return still_used({f"run {run_id}": where for run_id, where in in_use.items()})
+
+
+def still_used(in_use: Mapping[str, Sequence[str]]) -> StillDeployed:
+    """The same of whatever the keys name."""
+    uses = "; ".join(f"{what} by {' and '.join(where)}" for what, where in in_use.items())
     return StillDeployed(
         f"In use: {uses}. Set and train another model first: POST"
         " /root/tracking/model_management, 'setting'; the ML service's GET /slots says what serves,"

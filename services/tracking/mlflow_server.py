@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg2
 
@@ -25,6 +24,8 @@ ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 ARTIFACTS_DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
 SERVE_ARTIFACTS = "_MLFLOW_SERVER_SERVE_ARTIFACTS"
 SERVER_KIND = "_MLFLOW_SGI_NAME"
+LEDGER_STORE = "_TRACKING_LEDGER_STORE"
+"""Names the database that says what is in use, to `tracking.mlflow_deletions`."""
 
 log = logging.getLogger("tracking.mlflow_server")
 
@@ -35,13 +36,14 @@ def allowed_hosts(settings: Settings) -> list[str]:
     A name that another site can point at this server (DNS rebinding) must not pass; addresses
     cannot be used for that. MLflow compares with the port, hence `:*`.
     """
-    own = urlsplit(settings.mlflow_url).hostname or "localhost"
-    further = [name.strip() for name in settings.mlflow_allowed_hosts.split(",") if name.strip()]
-    names = dict.fromkeys(["localhost", own, *further])
     # No public name ends in digits alone. fnmatch reads "[" as the start of a set, hence "[[]".
     digits = "[0-9]"
     addresses = [f"{digits}*.{digits}*.{digits}*.{digits * length}" for length in (1, 2, 3)]
-    return [pattern for name in (*names, *addresses, "[[]*]") for pattern in (name, f"{name}:*")]
+    return [
+        pattern
+        for name in (*settings.own_host_names(), *addresses, "[[]*]")
+        for pattern in (name, f"{name}:*")
+    ]
 
 
 def allowed_origins(settings: Settings) -> list[str]:
@@ -49,10 +51,9 @@ def allowed_origins(settings: Settings) -> list[str]:
 
     MLflow takes localhost by itself; every further name serves its own UI only.
     """
-    further = [name.strip() for name in settings.mlflow_allowed_hosts.split(",") if name.strip()]
     return [
         f"{scheme}://{name}{port}"
-        for name in further
+        for name in settings.further_host_names()
         for scheme in ("http", "https")
         for port in ("", ":*")
     ]
@@ -61,8 +62,9 @@ def allowed_origins(settings: Settings) -> list[str]:
 def command(settings: Settings) -> list[str]:
     """Return the command line; the database's address has a password and is not on it.
 
-    It is what `mlflow server` itself starts as a child. Started directly, MLflow is imported once
-    instead of twice: seconds less at the start and 250 MiB less for as long as it runs.
+    It is what `mlflow server` itself starts as a child, with our guard around it. Started directly,
+    MLflow is imported once instead of twice: seconds less at the start and 250 MiB less for as long
+    as it runs.
     """
     return [
         sys.executable,
@@ -74,7 +76,8 @@ def command(settings: Settings) -> list[str]:
         f"--log-level={settings.log_level.lower()}",
         # Requests are logged by the services that make them.
         "--no-access-log",
-        "mlflow.server.fastapi_app:app",
+        "--factory",
+        "tracking.mlflow_deletions:guarded_server",
     ]
 
 
@@ -90,6 +93,7 @@ def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, s
         **kept,
         **s3_environment(settings),
         BACKEND_STORE: url.render_as_string(hide_password=False),
+        LEDGER_STORE: settings.database_url().render_as_string(hide_password=False),
         ARTIFACT_ROOT: "mlflow-artifacts:/",
         ARTIFACTS_DESTINATION: settings.mlflow_artifacts,
         SERVE_ARTIFACTS: "true",

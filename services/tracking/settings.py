@@ -32,10 +32,6 @@ class Settings(ServiceSettings):
     mlflow_workers: int = Field(default=1, ge=1, le=16)
     """Processes of the MLflow server; each takes about 300 MiB."""
 
-    mlflow_allowed_hosts: str = ""
-    """Further host names by which MLflow is reached, separated by commas (`mlflow.example.org`).
-    localhost, plain addresses and the host of `CELLAR_MLFLOW_URL` are always allowed."""
-
     search_max_candidates: int = Field(default=500, ge=1, le=100_000)
     """Most candidates (combinations of hyperparameters) that one model's grid may have."""
 

@@ -19,10 +19,11 @@ START_DEADLINE_S = 240
 
 @dataclass
 class MlflowServer:
-    """The server's address, its database and its process."""
+    """The server's address, its database, the one it asks what is in use, and its process."""
 
     url: str
     database: TestDatabase
+    datasets: TestDatabase
     program: Program
 
     @property
@@ -59,13 +60,17 @@ def running_mlflow(
 ) -> Iterator[MlflowServer]:
     """Run a server with artifacts in `folder`, or where `settings` (`CELLAR_...`) say."""
     port = free_ports(1)[0]
-    with database_server.new_database("template0", "cellar_tracking") as database:
+    with (
+        database_server.new_database("template0", "cellar_tracking") as database,
+        database_server.new_database() as datasets,
+    ):
         kept = {name: text for name, text in os.environ.items() if not name.startswith("CELLAR_")}
         environment = kept | {
             "PYTHONPATH": str(ROOT / "services"),
             "CELLAR_PORT": "5002",
             "CELLAR_DATABASE_HOST": database_server.host,
             "CELLAR_DATABASE_PORT": str(database_server.port),
+            "CELLAR_DATABASE_NAME": datasets.name,
             "CELLAR_DATABASE_USER": "cellar_tracking",
             "CELLAR_DATABASE_PASSWORD": database_server.passwords["cellar_tracking"],
             "CELLAR_MLFLOW_DATABASE_NAME": database.name,
@@ -75,7 +80,7 @@ def running_mlflow(
         }
         command = [sys.executable, "-m", "tracking.mlflow_server"]
         program = Program(command, environment, folder / "mlflow.log")
-        server = MlflowServer(f"http://127.0.0.1:{port}", database, program)
+        server = MlflowServer(f"http://127.0.0.1:{port}", database, datasets, program)
         program.start()
         try:
             server.wait()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, scoped_session
 
 from ml_model.domain import Deployment, ModelVersion, Registered
@@ -16,6 +16,7 @@ from ml_model.ledger_entries import (
     NamedVersion,
     ServingRecord,
 )
+from schema.locks import take_lock
 from schema.tables import DatasetRow, DeploymentRow, ModelVersionRow
 
 _ENTRY = (
@@ -41,7 +42,7 @@ class SqlLedger:
 
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds `name`; held until this one ends."""
-        self._session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+        self._session.execute(take_lock(name))
 
     def find_newest(self, slot: str) -> Deployment | None:
         """Return what is set in a slot, None while nothing was ever set there."""

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_model.domain import CURRENT_SLOT, SLOT_LOCK, Deployment, ModelVersion
+from ml_model.domain import CURRENT_SLOT, Deployment, ModelVersion
 from ml_model.ledger_entries import SET_ACTION, Configuration
 from ml_model.repository.ledger import SqlLedger
 from modelkit.validation import check_hyperparameters
+from schema.locks import SLOT_LOCK
 from servicekit.database import Database
 from servicekit.telemetry import request_id
 

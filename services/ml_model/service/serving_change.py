@@ -1,8 +1,9 @@
 """The one way in which what serves is changed: under the lock, with an entry in the ledger."""
 
-from ml_model.domain import CURRENT_SLOT, SLOT_LOCK
+from ml_model.domain import CURRENT_SLOT
 from ml_model.ledger_entries import API_ACTOR, Configuration, ServingRecord
 from ml_model.repository.ledger import SqlLedger
+from schema.locks import SLOT_LOCK
 from servicekit.telemetry import request_id
 
 

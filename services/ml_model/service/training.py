@@ -10,7 +10,6 @@ from sklearn.pipeline import Pipeline
 from contracts.vocabulary import SetName
 from ml_model.domain import (
     CURRENT_SLOT,
-    SLOT_LOCK,
     Deployment,
     ModelVersion,
     Score,
@@ -28,6 +27,7 @@ from ml_model.service.held_out_rows import testing_rows
 from ml_model.service.lifecycle import get_deployment, get_trainable
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import Follower
+from schema.locks import SLOT_LOCK
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
 from servicekit.telemetry import request_id

@@ -54,6 +54,7 @@ from tracking.errors import (
     ExperimentNotFound,
     MlflowUnavailable,
     RunNotFound,
+    StillDeployed,
 )
 from tracking.settings import Settings
 
@@ -65,6 +66,8 @@ LONGEST_TAG = 8_000
 ATTEMPTS = 6
 BATCH = 100
 """Params and tags that MLflow takes in one call."""
+IN_USE = "RESOURCE_CONFLICT"
+"""The code with which our MLflow server keeps what is in use."""
 MODEL_NAME = "model"
 """Name of the logged model in its run: `runs:/<run id>/model`."""
 
@@ -132,24 +135,23 @@ class MlflowStore:
             return experiment_id
 
     def delete_experiment(self, experiment_id: str) -> None:
-        """Delete an experiment with its runs; `ExperimentNotFound` when somebody else did."""
+        """Delete an experiment with its runs.
+
+        `ExperimentNotFound` when somebody else did; `StillDeployed` when the server keeps it.
+        """
         with _translated():
             try:
                 self._client.delete_experiment(experiment_id)
             except MlflowException as error:
-                if _is_outage(error):
-                    raise
-                raise ExperimentNotFound() from error
+                raise _refusal(error, ExperimentNotFound()) from error
 
     def delete_run(self, run_id: str) -> None:
-        """Delete a run; `RunNotFound` when somebody else did."""
+        """Delete a run; `RunNotFound` when somebody else did, `StillDeployed` when it is kept."""
         with _translated():
             try:
                 self._client.delete_run(run_id)
             except MlflowException as error:
-                if _is_outage(error):
-                    raise
-                raise RunNotFound() from error
+                raise _refusal(error, RunNotFound()) from error
 
     def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
         """Open a run and return its id."""
@@ -207,7 +209,12 @@ class MlflowStore:
         try:
             self._client.rename_experiment(experiment_id, f"{name} (deleted {experiment_id})")
         finally:
-            self._client.delete_experiment(experiment_id)
+            try:
+                self._client.delete_experiment(experiment_id)
+            except MlflowException as error:
+                # A model of it serves; it has given up its name.
+                if error.error_code != IN_USE:
+                    raise
 
     def _ensure_registered_model(self, name: str) -> None:
         try:
@@ -331,6 +338,13 @@ def _insist(call: Callable[[], object]) -> None:
             if not collided or attempt == ATTEMPTS - 1:
                 raise
             time.sleep(0.05 * (attempt + 1))
+
+
+def _refusal(error: MlflowException, not_found: Exception) -> Exception:
+    """Return what a failed deletion means; an outage stays what it is."""
+    if error.error_code == IN_USE:
+        return StillDeployed(error.message.removeprefix(f"{IN_USE}: "))
+    return error if _is_outage(error) else not_found
 
 
 def _is_outage(error: MlflowException) -> bool:

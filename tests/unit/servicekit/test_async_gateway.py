@@ -10,6 +10,7 @@ import pytest
 from flask import Flask, request
 
 from servicekit.async_gateway import HOT_BODY_BYTES, Gateway, HotAnswer, HotRoutes
+from servicekit.own_sites import OwnSites
 
 LIMIT = 100_000
 
@@ -117,7 +118,8 @@ def server() -> Server:
         return "", 204
 
     routes = HotRoutes({("POST", "/hot"): answer}, start=lambda loop: started.append("start"))
-    return Server(Gateway(app.wsgi_app, routes, threads=2, max_body=LIMIT), hot)
+    sites = OwnSites(frozenset({"cellar.test"}), frozenset())
+    return Server(Gateway(app.wsgi_app, routes, sites=sites, threads=2, max_body=LIMIT), hot)
 
 
 def json_of(answer: tuple[int, dict[str, str], bytes]) -> Any:
@@ -130,6 +132,15 @@ def json_of(answer: tuple[int, dict[str, str], bytes]) -> Any:
 
 def test_a_hot_route_answers_without_flask(server: Server) -> None:
     assert server.send("POST", "/hot", b"hot") == (200, {"x-way": "hot"}, b"hot")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"host": "evil.com"}, {"origin": "http://cellar.test"}, {"sec-fetch-site": "cross-site"}],
+)
+def test_what_a_page_may_have_sent_goes_to_flask(server: Server, headers: dict[str, str]) -> None:
+    json_of(server.send("POST", "/hot", b"hot", headers=headers))
+    assert server.hot == []
 
 
 def test_what_it_declines_goes_to_flask(server: Server) -> None:

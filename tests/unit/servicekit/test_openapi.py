@@ -26,7 +26,7 @@ def test_every_route_is_described(app: Flask, document: dict[str, Any]) -> None:
 def test_body_answers_and_errors_are_described(document: dict[str, Any]) -> None:
     operation = document["paths"]["/root/shelf"]["post"]
     assert set(operation["responses"]) == {
-        "201", "400", "409", "413", "415", "422", "500", "503",
+        "201", "400", "403", "409", "413", "415", "422", "500", "503",
     }  # fmt: skip
     media = operation["requestBody"]["content"]["application/json"]
     assert media["example"] == {"name": "Barolo"}

@@ -56,7 +56,7 @@ def test_names_that_another_site_can_point_here_do_not(host: str) -> None:
 
 
 def test_a_further_name_passes_and_may_use_its_own_ui() -> None:
-    over = {"mlflow_allowed_hosts": "mlflow.example.org, other"}
+    over = {"allowed_hosts": "mlflow.example.org, other"}
     assert passes("mlflow.example.org:443", **over)
     assert "https://mlflow.example.org" in allowed_origins(settings(**over))
     assert allowed_origins(settings()) == []
