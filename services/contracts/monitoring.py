@@ -111,6 +111,39 @@ class SummaryAnswer(MonitoringAnswer):
     )
 
 
+class VerdictsQuery(RequestModel):
+    """Which verdicts to list."""
+
+    limit: int = Field(default=20, ge=1, le=1000)
+    cursor: int | None = Field(
+        default=None, ge=1, lt=2**63, description="`next_cursor` of the answer before"
+    )
+
+
+class VerdictItem(AnswerModel):
+    """What the retraining rule said, of which model version and dataset, and when."""
+
+    id: int
+    created_at: str
+    metric: Metric = Field(description="The question it was given with")
+    retraining_needed: bool
+    reasons: list[str] = Field(description="One sentence for each signal that asks for retraining")
+    signals: list[SignalAnswer]
+    notes: list[str] = Field(description="What had to be left out of Evidently's result, and why")
+    registered_model_name: str
+    model_version: str
+    dataset_name: str
+    dataset_version: int
+
+
+class VerdictsAnswer(AnswerModel):
+    """The time line, newest first."""
+
+    verdicts: list[VerdictItem]
+    count: int = Field(description="Verdicts in this answer")
+    next_cursor: int | None = Field(description="Where to go on; null at the end")
+
+
 class EventsQuery(RequestModel):
     """How long to listen."""
 

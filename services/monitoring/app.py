@@ -1,6 +1,5 @@
 """The composition root of the monitoring service."""
 
-from dataclasses import asdict
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -14,7 +13,7 @@ from monitoring.controller.dashboard import (
     register_page_files,
 )
 from monitoring.controller.drift import DataDriftResource, DriftChecksResource
-from monitoring.controller.monitoring import MonitoringResource
+from monitoring.controller.monitoring import MonitoringResource, RetrainingVerdictsResource
 from monitoring.evidently_adapter import EvidentlyAdapter
 from monitoring.repository.drift_log import DriftLog
 from monitoring.repository.drift_references import DriftReferences
@@ -26,6 +25,7 @@ from monitoring.service.drift import DriftRule
 from monitoring.service.drift_checks import DriftCheckService
 from monitoring.service.questions import QuestionService
 from monitoring.service.retraining_rule import RetrainingRule
+from monitoring.service.verdicts import VerdictService
 from monitoring.settings import Settings
 from schema.sets import LoadedSets
 from servicekit.api import Route
@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         EvidentlyAdapter(settings.evidently_max_rows),
         rule,
     )
+    verdicts = VerdictService(database, results)
     mlflow = Mlflow(
         settings.mlflow_url,
         connect_timeout_s=settings.connect_timeout_s,
@@ -83,7 +84,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         # Its viewers wait for the slowest answer.
         ServiceClient("ML model", settings.ml_model_url, connect_timeout_s=1.0, read_timeout_s=3.0),
         {
-            "verdicts": lambda: [asdict(item) for item in results.recent(limit=20)],
+            "verdicts": lambda: verdicts.list(20, None).model_dump(mode="json"),
             "drift": lambda: drift_time_line(drift, limit=50),
         },
     )
@@ -112,6 +113,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         database=database,
         routes=[
             Route(MonitoringResource, "/root/monitoring", {"service": service}),
+            Route(RetrainingVerdictsResource, "/retraining-verdicts", {"verdicts": verdicts}),
             Route(DataDriftResource, "/data-drift", {"drift": drift}),
             Route(DriftChecksResource, "/drift-checks", {"drift": drift}),
             Route(DashboardResource, "/dashboard"),

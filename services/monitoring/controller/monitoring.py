@@ -1,4 +1,4 @@
-"""`/root/monitoring`."""
+"""`/root/monitoring` and `/retraining-verdicts`."""
 
 from flask import Response
 from flask_restful import Resource
@@ -10,8 +10,11 @@ from contracts.monitoring import (
     SignalAnswer,
     SummaryAnswer,
     SummaryQuestion,
+    VerdictsAnswer,
+    VerdictsQuery,
 )
 from monitoring.service.questions import Answer, QuestionService
+from monitoring.service.verdicts import VerdictService
 from servicekit.api import endpoint
 
 
@@ -44,6 +47,22 @@ class MonitoringResource(Resource):  # type: ignore[misc]
         if not isinstance(body, SummaryQuestion) and body.format == "html":
             return Response(self._service.page(answer), mimetype="text/html")
         return _wire(answer, summary=isinstance(body, SummaryQuestion))
+
+
+class RetrainingVerdictsResource(Resource):  # type: ignore[misc]
+    """`GET /retraining-verdicts`."""
+
+    def __init__(self, verdicts: VerdictService) -> None:
+        self._verdicts = verdicts
+
+    @endpoint(
+        summary="What the retraining rule has said so far, newest first",
+        query=VerdictsQuery,
+        answers={200: VerdictsAnswer},
+    )
+    def get(self, query: VerdictsQuery) -> VerdictsAnswer:
+        """The stored verdicts; nothing is computed. `next_cursor` leads to older ones."""
+        return self._verdicts.list(query.limit, query.cursor)
 
 
 def _wire(answer: Answer, *, summary: bool) -> MonitoringAnswer:

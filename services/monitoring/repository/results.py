@@ -32,6 +32,7 @@ class Judgement:
     registered_name: str
     version: int
     dataset_name: str
+    dataset_version: int
 
 
 class ResultRepository:
@@ -54,9 +55,9 @@ class ResultRepository:
             return None
         return StoredResult(row.verdict, row.result or {}, row.html, row.created_at)
 
-    def recent(self, limit: int) -> list[Judgement]:
-        """Return the newest `limit` verdicts, newest first."""
-        rows = self._session.execute(
+    def list_verdicts(self, limit: int, before_id: int | None = None) -> list[Judgement]:
+        """Return up to `limit` verdicts, newest first, older than `before_id` if given."""
+        query = (
             select(
                 MonitoringResultRow.id,
                 MonitoringResultRow.metric,
@@ -65,13 +66,16 @@ class ResultRepository:
                 ModelVersionRow.registered_name,
                 ModelVersionRow.version,
                 DatasetRow.name.label("dataset_name"),
+                DatasetRow.version.label("dataset_version"),
             )
             .join(ModelVersionRow, ModelVersionRow.id == MonitoringResultRow.model_version_id)
             .join(DatasetRow, DatasetRow.id == MonitoringResultRow.dataset_id)
             .order_by(MonitoringResultRow.id.desc())
             .limit(limit)
         )
-        return [Judgement(**row._mapping) for row in rows]
+        if before_id is not None:
+            query = query.where(MonitoringResultRow.id < before_id)
+        return [Judgement(**row._mapping) for row in self._session.execute(query)]
 
     def add(
         self,

@@ -99,6 +99,31 @@ def test_same_question_is_read_from_the_store_also_after_a_restart(
     assert lab.stored() == 1
 
 
+def test_verdicts_are_listed_newest_first_and_paged(lab: Lab) -> None:
+    assert lab.client.get("/retraining-verdicts").get_json() == {
+        "verdicts": [],
+        "count": 0,
+        "next_cursor": None,
+    }
+    lab.ready("shift")
+    asked = [lab.ask(metric="summary", tests={name: True}) for name in TEST_NAMES[:3]]
+    found = lab.client.get("/retraining-verdicts?limit=2").get_json()
+    rest = lab.client.get(f"/retraining-verdicts?limit=2&cursor={found['next_cursor']}").get_json()
+    assert (found["count"], rest["count"], rest["next_cursor"]) == (2, 1, None)
+    listed = found["verdicts"] + rest["verdicts"]
+    assert [item["id"] for item in listed] == sorted((item["id"] for item in listed), reverse=True)
+    for item, answer in zip(listed, reversed(asked), strict=True):
+        assert item["metric"] == "summary"
+        assert item["created_at"] == answer["created_at"]
+        assert item["reasons"] == answer["reasons"]
+        assert item["signals"] == answer["signals"]
+        name, version = item["registered_model_name"], item["model_version"]
+        assert name in answer["model"] and version in answer["model"]
+        assert (item["dataset_name"], item["dataset_version"]) == ("wine", 1)
+    for odd in ("limit=0", "cursor=x", "page=2"):
+        assert lab.client.get(f"/retraining-verdicts?{odd}").status_code == 400
+
+
 def test_stored_answer_comes_without_evidently(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.ready()
     first = lab.ask(metric="report")

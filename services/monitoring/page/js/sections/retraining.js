@@ -41,14 +41,14 @@ export function show({ training, verdicts }) {
   const chosen = select.value;
   redraw(select, names, () => names.map((name) => el("option", { value: name }, name)));
   if (names.includes(chosen)) select.value = chosen;
-  showRows(byId("verdicts"), (verdicts ?? []).slice(0, 6), {
+  showRows(byId("verdicts"), (verdicts?.verdicts ?? []).slice(0, 6), {
     tag: "li", key: (item) => item.id,
     empty: "The rule has judged nothing yet. Score the testing and production sets, then `POST /root/monitoring` with `{\"metric\": \"summary\"}`",
     cells: (item) => [
       el("span", { class: "row spread" },
-        el("span", {}, badge(item.verdict.retraining_needed ? "retrain" : "keep", item.verdict.retraining_needed ? "drift" : "no_drift"), " ",
+        el("span", {}, badge(item.retraining_needed ? "retrain" : "keep", item.retraining_needed ? "drift" : "no_drift"), " ",
           `${versionName(item)} on ${item.dataset_name}`), when(item.created_at)),
-      ...(item.verdict.reasons ?? []).map((reason) => el("p", { class: "quiet" }, reason)),
+      ...(item.reasons ?? []).map((reason) => el("p", { class: "quiet" }, reason)),
     ],
   });
 }
