@@ -44,6 +44,8 @@ class PredictRequest(RequestModel):
         forms = [self.data, self.features, self.records]
         if sum(form is not None for form in forms) != 1:
             raise ValueError('give exactly one of "data", "features" and "records"')
+        if isinstance(self.records, list) and len(self.records) > MOST_ROWS:
+            raise ValueError(f"records: at most {MOST_ROWS} rows at once")
         return self
 
 

@@ -165,6 +165,15 @@ class PredictionFailed(Impossible):
     """The model cannot predict these rows."""
 
 
+class BinaryTensors(Invalid):
+    """Binary tensors are not taken."""
+
+    advice = (
+        "Send the tensors' values in the JSON: binary_data=False with tritonclient, and no header"
+        " Inference-Header-Content-Length."
+    )
+
+
 class PredictionLogged(Conflict):
     """A prediction of this request id is in the log already."""
 

@@ -110,6 +110,7 @@ def endpoint(
     media: Sequence[str] = (),
     example: Any = None,
     upload: type[BaseModel] | None = None,
+    json_types: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """Declare a resource method: parse and validate before it, serialise after it.
 
@@ -124,6 +125,7 @@ def endpoint(
     example : a body that succeeds, shown in the API description.
     upload : a request model for a form with files, which may come instead of `body`; passed as
         `body=`. The service gives `create_service` its rules for uploads.
+    json_types : further content types of a JSON body, for clients that declare it so; "" is none.
 
     The method returns an answer model, or (model, status), or a Flask response as it is.
     """
@@ -136,7 +138,7 @@ def endpoint(
                 if upload is not None and is_upload(request):
                     path_values["body"] = stack.enter_context(received_upload(request, upload))
                 elif adapter is not None:
-                    path_values["body"] = parse_body(request, adapter)
+                    path_values["body"] = parse_body(request, adapter, json_types)
                 elif request.method == "POST":
                     check_no_body(request)
                 if query is not None:

@@ -28,8 +28,8 @@ class InvalidRequest(Invalid):
     advice = "Correct the fields listed under 'details'."
 
 
-def parse_body(request: Request, adapter: TypeAdapter[Any]) -> Any:
-    """Return the validated body.
+def parse_body(request: Request, adapter: TypeAdapter[Any], also: Sequence[str] = ()) -> Any:
+    """Return the validated body; `also` are further content types that declare JSON here.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def parse_body(request: Request, adapter: TypeAdapter[Any]) -> Any:
     InvalidRequest
         A key is missing, unknown or of the wrong type; `details` names each.
     """
-    return _parse(request, _read(request), adapter)
+    return _parse(request, _read(request), adapter, also)
 
 
 def check_no_body(request: Request) -> None:
@@ -116,8 +116,10 @@ def _read(request: Request) -> bytes:
     return raw
 
 
-def _parse(request: Request, raw: bytes, adapter: TypeAdapter[Any]) -> Any:
-    if not request.is_json:
+def _parse(
+    request: Request, raw: bytes, adapter: TypeAdapter[Any], also: Sequence[str] = ()
+) -> Any:
+    if not request.is_json and request.mimetype not in also:
         raise UnsupportedMediaType()
     return validate(adapter, load_json(raw))
 

@@ -1,5 +1,6 @@
 """Serving under load: what is answered is committed, and swaps cost no request."""
 
+import json
 import threading
 import time
 import uuid
@@ -304,6 +305,26 @@ def test_every_way_in_gives_the_same_answer(serving: OwnSuite) -> None:
     for path in ("/v2/health/live", "/v2/health/ready", f"/v2/models/{name}/ready"):
         serving.ask("GET", "ml_model", path)
     serving.ask("GET", "ml_model", "/v2/models/nobody", status=404)
+
+
+def test_the_v2_protocol_as_tritons_clients_send_it(serving: OwnSuite) -> None:
+    name = serving.ask("POST", "ml_model", "/predict", {"data": [ROW]})["registered_model_name"]
+    url = f"{serving.ml_model_url}/v2/models/{name}/infer"
+    tensor = {"name": "x", "shape": [1, 13], "datatype": "FP64", "data": ROW}
+    wanted = [{"name": "predict", "parameters": {"binary_data": False}}]
+    body = json.dumps({"id": "triton-1", "inputs": [tensor], "outputs": wanted}).encode()
+    for headers in ({}, {"Content-Type": "application/octet-stream"}):
+        answer = requests.post(url, data=body, headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        assert [output["name"] for output in answer.json()["outputs"]] == ["predict"]
+    binary = {"Inference-Header-Content-Length": str(len(body))}
+    answer = requests.post(url, data=body + bytes(104), headers=binary, timeout=30)
+    assert answer.status_code == 400
+    assert "binary_data=False" in answer.json()["message"]
+    unknown = json.dumps({"inputs": [tensor], "outputs": [{"name": "scores"}]}).encode()
+    answer = requests.post(url, data=unknown, timeout=30)
+    assert answer.status_code == 400
+    assert answer.json()["details"][0]["path"] == "outputs.0.name"
 
 
 def test_counters_are_right_across_workers(serving: OwnSuite) -> None:

@@ -84,6 +84,10 @@ def running_mlflow(
         program.start()
         try:
             server.wait()
+            # MLflow makes its tables when it is first asked for something.
+            asked = {"max_results": 1}
+            url = f"{server.url}/api/2.0/mlflow/experiments/search"
+            assert requests.post(url, json=asked, timeout=60).status_code == 200
             yield server
         finally:
             program.kill()

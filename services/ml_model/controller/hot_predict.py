@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from contracts.predictions import MOST_ROWS
 from ml_model.controller.prediction_answers import as_bytes, row_answer, rows_answer
 from ml_model.errors import PredictionFailed
 from ml_model.prediction_metrics import PredictionMetrics
@@ -37,7 +38,7 @@ def quick_rows(body: bytes) -> tuple[str, list[Any]] | None:
     if not isinstance(content, dict):
         return None
     data = content.get("data")
-    if isinstance(data, list) and data:
+    if isinstance(data, list) and 0 < len(data) <= MOST_ROWS:
         return "data", data
     features = content.get("features")
     if isinstance(features, list):

@@ -16,12 +16,15 @@ from contracts.predictions import (
     V2ServerAnswer,
 )
 from ml_model.controller.hot_predict import ROUTING_KEY_HEADER
+from ml_model.errors import BinaryTensors
 from ml_model.service.prediction import Answer, PredictionService
 from ml_model.service.protocol_rows import rows_of_v2
 from ml_model.service.serving_state import LoadedVersion
 from servicekit.api import endpoint
 from servicekit.telemetry import acceptable_request_id, request_id
 from servicekit.version import VERSION
+
+BINARY_HEADER = "Inference-Header-Content-Length"
 
 _TYPES = {"double": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
 
@@ -118,9 +121,17 @@ class V2InferResource(Resource):  # type: ignore[misc]
     def __init__(self, predictions: PredictionService) -> None:
         self._predictions = predictions
 
+    def dispatch_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Name the binary extension, which is not spoken here, before its body fails as JSON."""
+        if BINARY_HEADER in request.headers:
+            raise BinaryTensors()
+        return super().dispatch_request(*args, **kwargs)
+
     @endpoint(
         summary="Predict by the Open Inference Protocol",
         body=V2InferRequest,
+        # Triton's clients declare none, or this one.
+        json_types=("", "application/octet-stream"),
         answers={200: V2InferAnswer},
         errors=(404, 409, 422),
         example={

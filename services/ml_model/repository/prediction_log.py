@@ -51,17 +51,28 @@ class PredictionLogWriter:
             in the middle.
         """
         with self._lock:
-            connection = self._connected()
+            kept = self._connection
             try:
-                with connection.cursor() as cursor:
-                    cursor.copy_expert(COPY, io.StringIO(lines))
-            except UniqueViolation as error:
-                raise PredictionLogged() from error
-            except psycopg2.Error as error:
-                if not is_outage(error) and not connection.closed:
+                self._copy(lines)
+            except PredictionLogUnavailable:
+                if kept is None:
                     raise
-                self.close()
-                raise PredictionLogUnavailable() from error
+                # PostgreSQL may have come back while the connection lay idle. What the lost one
+                # did store after all is there already, and is said to be.
+                self._copy(lines)
+
+    def _copy(self, lines: str) -> None:
+        connection = self._connected()
+        try:
+            with connection.cursor() as cursor:
+                cursor.copy_expert(COPY, io.StringIO(lines))
+        except UniqueViolation as error:
+            raise PredictionLogged() from error
+        except psycopg2.Error as error:
+            if not is_outage(error) and not connection.closed:
+                raise
+            self.close()
+            raise PredictionLogUnavailable() from error
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
-from ml_model.errors import PredictionLogged
+from ml_model.errors import PredictionLogUnavailable
 
 Waiting = Future[None] | asyncio.Future[None] | None
 
@@ -17,8 +17,9 @@ Waiting = Future[None] | asyncio.Future[None] | None
 class GroupCommit:
     """Gathers entries (text) for `write`, which takes several joined and commits them as one.
 
-    `write` raises `PredictionLogged` where one of them is there already and then stores none: they
-    are then written one by one, and only those that are there already fail.
+    `write` stores all of them or raises and stores none. Unless the log is away
+    (`PredictionLogUnavailable`) they are then written one by one, and only those fail that fail by
+    themselves, e.g. since they are there already (`PredictionLogged`).
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -78,7 +79,8 @@ class GroupCommit:
 
     def _commit(self, batch: Sequence[tuple[str, Waiting]]) -> None:
         error = self._attempt("".join([entry for entry, _ in batch]))
-        if len(batch) > 1 and isinstance(error, PredictionLogged):
+        away = isinstance(error, PredictionLogUnavailable)
+        if len(batch) > 1 and error is not None and not away:
             for entry, waiting in batch:
                 _settle([waiting], self._attempt(entry))
             return

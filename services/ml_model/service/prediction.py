@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import math
 import random
 import time
 import uuid
@@ -337,7 +338,7 @@ class PredictionService:
         with self._database.transaction():
             earlier = self._answered.find_answered(request_id)
         # Compared as the log holds them: null where a value is missing.
-        if [list(row.inputs) for row in earlier] == [_logged(row) for row in made.inputs]:
+        if [_logged(row.inputs) for row in earlier] == [_logged(row) for row in made.inputs]:
             return self._as_before(earlier, snapshot, request_id)
         fresh_id = uuid.uuid4().hex
         self._write_now(made.lines(fresh_id))
@@ -392,6 +393,10 @@ def _predicted(
 ) -> _Prediction:
     predicted = version.model.predict(rows)
     shares = None if predicted.probabilities is None else predicted.probabilities.tolist()
+    numbers = predicted.labels if version.model.task == "regression" else map(sum, shares or ())
+    if not math.isfinite(sum(numbers)):
+        # Values near the end of the floats' range: scikit-learn's own models raise there as well.
+        raise ValueError("the outcome is no finite number")
     return _Prediction(slot, version, inputs, predicted, shares, began_s)
 
 
@@ -429,4 +434,10 @@ def _missing_as_none(value: Any) -> Any:
 
 
 def _logged(row: Sequence[Any]) -> list[Any]:
-    return [_missing_as_none(value) for value in row]
+    """Return a row so that it can be compared: JSON gives 1e23 back as a whole number."""
+    return [
+        float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else _missing_as_none(value)
+        for value in (_missing_as_none(value) for value in row)
+    ]

@@ -1,9 +1,9 @@
 """The prediction log for people: its history and its figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from ml_model.pacing import Paced
 from ml_model.repository.labels import SqlLabels
@@ -179,6 +179,9 @@ def in_words(logged: LoggedPrediction, names: InputNames | None) -> HistoryEntry
             logged.predicted_class, (logged.predicted_class, logged.predicted_class)
         )
     probabilities = None
+    # A NULL stands where a model of an earlier version gave NaN.
+    stored = cast(Sequence[float | None], logged.probabilities or ())
+    known = [share for share in stored if share is not None]
     if logged.probabilities is not None and len(logged.probabilities) == len(classes):
         words = [name for _, name in classes.values()]
         probabilities = dict(zip(words, logged.probabilities, strict=True))
@@ -192,7 +195,7 @@ def in_words(logged: LoggedPrediction, names: InputNames | None) -> HistoryEntry
         inputs=dict(zip(columns, logged.inputs, strict=False)),
         prediction=prediction,
         prediction_name=prediction_name,
-        confidence=max(logged.probabilities) if logged.probabilities else None,
+        confidence=max(known, default=None),
         probabilities=probabilities,
         label=label,
     )

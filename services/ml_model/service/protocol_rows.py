@@ -12,6 +12,7 @@ V2_NUMBERS = {
     *("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
     *("FP16", "FP32", "FP64"),
 }
+V2_OUTPUTS = ("predict", "predict_proba")
 V2_TYPES = {*V2_NUMBERS, "BOOL", "BYTES"}
 
 
@@ -49,9 +50,12 @@ def rows_of_v2(body: V2InferRequest) -> ReadRows:
     Raises
     ------
     InvalidRows
-        A datatype that is none, data of another size than the shape says, or columns of different
-        lengths.
+        An output or a datatype that is none, data of another size than the shape says, or columns
+        of different lengths.
     """
+    for number, output in enumerate(body.outputs or ()):
+        if output.name not in V2_OUTPUTS:
+            raise _invalid(f"outputs.{number}.name", f"must be one of {', '.join(V2_OUTPUTS)}")
     for number, tensor in enumerate(body.inputs):
         if tensor.datatype not in V2_TYPES:
             raise _invalid(

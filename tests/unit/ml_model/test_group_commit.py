@@ -23,6 +23,8 @@ class Log:
         """As `PredictionLogWriter.write`."""
         assert self.gate.wait(10)
         lines = text.splitlines()
+        if "deadlock" in lines:
+            raise RuntimeError("deadlock detected")
         if self.away:
             raise PredictionLogUnavailable()
         if len(set(lines)) < len(lines) or set(lines) & set(self.lines):
@@ -84,6 +86,20 @@ def test_only_who_is_there_already_fails(log: Log, commits: GroupCommit) -> None
         with pytest.raises(PredictionLogged):
             future.result(10)
     assert sorted(log.lines) == ["a", "b", "blocker", "old"]
+
+
+def test_a_fault_of_one_is_nobody_elses(log: Log, commits: GroupCommit) -> None:
+    log.gate.clear()
+    blocker = commits.submit("blocker\n")
+    while commits._queue.qsize():
+        threading.Event().wait(0.001)
+    good, odd = commits.submit("a\n"), commits.submit("deadlock\n")
+    log.gate.set()
+    for future in (blocker, good):
+        future.result(10)
+    with pytest.raises(RuntimeError):
+        odd.result(10)
+    assert log.lines == ["blocker", "a"]
 
 
 def test_everybody_hears_that_the_log_is_away(log: Log, commits: GroupCommit) -> None:

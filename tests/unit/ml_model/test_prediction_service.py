@@ -1,6 +1,7 @@
 """Which slot answers, what the log gets, and who waits for whom."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -74,7 +75,7 @@ class Log:
 
     def find_answered(self, request_id: str) -> list[LoggedAnswer]:
         return [
-            LoggedAnswer(row[2], int(row[3]), eval(row[4]), row[5], None, None)  # noqa: S307
+            LoggedAnswer(row[2], int(row[3]), json.loads(row[4]), row[5], None, None)
             for row in self.rows
             if row[0] == request_id and answered(row)
         ]
@@ -95,6 +96,10 @@ class State:
 
     def fresh(self) -> ServingSnapshot:
         return self.snapshot
+
+    def version(self, id_: int) -> LoadedVersion:
+        (found,) = (v for v in (self.snapshot.current, self.snapshot.next) if v and v.id == id_)
+        return found
 
 
 @dataclass
@@ -168,6 +173,19 @@ def test_an_id_used_for_other_rows_is_replaced_and_nothing_else_is(lab: Lab) -> 
         [other.request_id, "0", "current", "1", "[2.0,2.0]", "1"],
         [other.request_id, "1", "current", "1", "[3.0,3.0]", "1"],
     ]
+
+
+@pytest.mark.parametrize("way", ["predict", "predict_hot"])
+def test_an_outcome_that_is_no_number_is_a_failure(lab: Lab, way: str) -> None:
+    lab.current.predict = lambda rows: Predicted([0], np.array([[np.nan, np.nan]]))  # type: ignore[method-assign]
+    with pytest.raises(PredictionFailed, match="no finite number"):
+        getattr(lab, way)([[1e308, 1e308]], "huge")
+
+
+def test_a_repeated_request_with_large_numbers_is_answered_again(lab: Lab) -> None:
+    first = lab.predict([[1e23, 1.0]], "again")
+    lab.log.rows[0][4] = "[100000000000000000000000, 1.0]"
+    assert lab.predict([[1e23, 1.0]], "again").request_id == first.request_id == "again"
 
 
 def test_a_shadow_is_waited_for_by_nobody(lab: Lab) -> None:
