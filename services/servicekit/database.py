@@ -105,6 +105,8 @@ class Database:
             application_name="cellar-log",
             options="-c timezone=UTC -c statement_timeout=30000",
             keepalives_idle=30,
+            # A partitioned network is noticed in seconds, not in the kernel's quarter of an hour.
+            tcp_user_timeout=10_000,
         )
         connection.autocommit = True
         return connection

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 from ml_model.background_job import Job
-from ml_model.errors import TrainingFailed
 from ml_model.repository.sets import SqlSets
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.job_runs import JobRuns
@@ -42,18 +41,12 @@ class TrainJob:
         Raises
         ------
         TrainingFailed
-            The estimator refuses, or the rows are too few to hold one back.
+            As `VersionTraining.train`.
         JobGivenUp, SetChanged, DatasetNotFound, ModelStoreUnavailable, MlflowUnavailable
         """
         self._runs.report(job, 0.05, "reads the rows")
         rows, source = self._given(request) if "data" in request else self._stored(request)
-        if len({str(label) for label in rows.labels}) < 2:
-            raise TrainingFailed("All rows have one class; at least two are needed.")
         held_back = held_back_rows(rows.labels)
-        if not held_back.any():
-            raise TrainingFailed(
-                "The rows are too few to hold one back: a class needs two rows at least."
-            )
         plan = Plan(
             model_name=request["model_name"],
             hyperparameters=request["hyperparameters"],

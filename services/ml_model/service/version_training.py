@@ -99,7 +99,8 @@ class VersionTraining:
         Raises
         ------
         TrainingFailed
-            The estimator refuses; the run is FAILED and holds the traceback.
+            The rows have one class or are too few to hold one back, or the estimator refuses; the
+            run is FAILED and holds the traceback.
         JobGivenUp
             The job was cancelled or is worked on by somebody else.
         ModelStoreUnavailable, MlflowUnavailable
@@ -114,6 +115,7 @@ class VersionTraining:
         self._runs.report(job, 0.1, "fits the model")
         with mlflow_models.training_run(self._mlflow_url, self._tags(job, plan)) as run:
             self._runs.keep_result(job, {"run_id": run.id, "run_name": run.name})
+            _check_rows(plan)
             pipeline, metrics = _fitted(plan)
             run.log_metrics(metrics)
             return self._registered(job, plan, run, pipeline, metrics)
@@ -192,6 +194,15 @@ def labelled(rows: pd.DataFrame, target_name: str) -> LabelledRows:
     known = rows[rows[target_name].notna()]
     features = features_of(known, target_name).reset_index(drop=True)
     return LabelledRows(features, known[target_name].to_list())
+
+
+def _check_rows(plan: Plan) -> None:
+    if len({str(label) for label in (*plan.rows.labels, *plan.held_back.labels)}) < 2:
+        raise TrainingFailed("All rows have one class; at least two are needed.")
+    if not len(plan.held_back):
+        raise TrainingFailed(
+            "The rows are too few to hold one back: a class needs two rows at least."
+        )
 
 
 def _fitted(plan: Plan) -> tuple[Pipeline, dict[str, float]]:

@@ -209,6 +209,8 @@ def test_rows_that_cannot_be_trained_on(
     status, answer = lab.send("POST", "/train", {"data": data, "target": target, **TREE})
     assert (status, answer["status"]) == (422, "failed")
     assert named in answer["message"]
+    run = mlflow(lab, "runs/get", run_id=answer["run_id"])["run"]
+    assert run["info"]["status"] == "FAILED"
 
 
 def test_unknown_datasets_are_not_found(lab: JobsLab) -> None:
