@@ -59,7 +59,12 @@ class PredictionLogWriter:
                     raise
                 # PostgreSQL may have come back while the connection lay idle. What the lost one
                 # did store after all is there already, and is said to be.
-                self._copy(lines)
+                try:
+                    self._copy(lines)
+                except PredictionLogUnavailable:
+                    # It went away just now: the next caller may find it back.
+                    self._refused_until_s = 0.0
+                    raise
 
     def _copy(self, lines: str) -> None:
         connection = self._connected()
