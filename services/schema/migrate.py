@@ -5,6 +5,7 @@ another; each step is one transaction, so that a killed starter leaves the state
 """
 
 import sys
+from typing import ClassVar
 
 from alembic import command
 from alembic.config import Config
@@ -13,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schema.grants import grant_all
 from schema.head import MIGRATIONS, current_revision, head_revision
-from servicekit.settings import ServiceSettings, SettingsError
+from servicekit.settings import PREFIX, ServiceSettings, SettingsError
 
 LOCK_KEY = 0x43454C4C4152
 """Of the advisory lock that starters queue for ("CELLAR")."""
@@ -21,6 +22,9 @@ LOCK_KEY = 0x43454C4C4152
 
 class MigrationSettings(ServiceSettings):
     """What a migration needs: the database and its owner; it listens nowhere."""
+
+    checked_prefix: ClassVar[str] = f"{PREFIX}DATABASE_"
+    """It runs in the environment of the service that starts next, which checks its own."""
 
     port: int = 5004
     """Unused here."""

@@ -1,7 +1,7 @@
 """The settings that every service has, read once from environment variables named `CELLAR_...`."""
 
 import os
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
@@ -22,6 +22,9 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
     )
+
+    checked_prefix: ClassVar[str] = PREFIX
+    """A variable whose name begins so and that is no setting of this class stops the start."""
 
     database_host: str
     """Host of the PostgreSQL server."""
@@ -102,7 +105,7 @@ class ServiceSettings(BaseSettings):
         unknown = sorted(
             name
             for name in os.environ
-            if name.upper().startswith(PREFIX) and name.upper() not in known
+            if name.upper().startswith(cls.checked_prefix) and name.upper() not in known
         )
         if unknown:
             raise SettingsError(f"Unknown setting(s) {', '.join(unknown)} in the environment.")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from schema.head import head_revision
+from simulator.settings import Settings
 from tests.support.databases import DatabaseServer, TestDatabase
 from tests.support.running_suite import ROOT, SERVICES, Postgres
 
@@ -121,6 +122,16 @@ def test_migrating_says_what_it_did(database_server: DatabaseServer) -> None:
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert f"migrated to {head_revision()}" in first.stdout
     assert f"already at {head_revision()}" in second.stdout
+
+
+def test_migrating_runs_in_the_simulators_environment(cellar_database: TestDatabase) -> None:
+    settings = {
+        f"CELLAR_{name}".upper(): str(field.default)
+        for name, field in Settings.model_fields.items()
+        if not name.startswith("database_")
+    }
+    done = migrate(cellar_database, **settings)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
