@@ -307,7 +307,10 @@ class OwnSuite(RunningSuite):
                 " 'training_rows', 'jobs', 'rollouts', 'rollout_decisions', 'drift_checks'))"
             )
         ]
-        self.postgres.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+        # As a replica: the triggers that keep the ledger append-only rest.
+        self.postgres.execute(
+            f"SET session_replication_role = replica; TRUNCATE {', '.join(tables)} CASCADE"
+        )
 
     def _environment(self, name: str) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("CELLAR_")}

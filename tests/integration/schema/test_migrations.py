@@ -120,3 +120,17 @@ def test_a_service_reads_everything_and_changes_no_dataset(
             session.rollback()
             with pytest.raises(ProgrammingError, match="permission denied"):
                 session.execute(text(statement))
+
+
+@pytest.mark.parametrize("table", ["deployments", "rollout_decisions"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE {} SET reason = 'nicer'", "DELETE FROM {}", "TRUNCATE {} CASCADE"]
+)
+def test_not_even_the_owner_changes_what_was_decided(
+    cellar_database: TestDatabase, table: str, statement: str
+) -> None:
+    with (
+        cellar_database.session("cellar_simulator") as session,
+        pytest.raises(ProgrammingError, match="append-only"),
+    ):
+        session.execute(text(statement.format(table)))
