@@ -14,6 +14,7 @@ from ml_model.controller.open_inference import (
 )
 from ml_model.controller.predict import PredictResource
 from ml_model.prediction_metrics import PredictionMetrics
+from ml_model.repository.cut_off import CutOff
 from ml_model.repository.prediction_log import PredictionLogWriter, SqlPredictionLog
 from ml_model.service.group_commit import GroupCommit
 from ml_model.service.prediction import PredictionService
@@ -29,15 +30,18 @@ class Predictions:
 
     def __init__(self, settings: Settings, database: Database, state: ServingState) -> None:
         self._metrics = PredictionMetrics()
-        self._commits = GroupCommit(PredictionLogWriter(database.connect).write)
+        cut_off = CutOff()
+        # A connection each, so that none of the three waits for another.
+        together, now, unseen = (PredictionLogWriter(database.connect, cut_off) for _ in range(3))
+        self._commits = GroupCommit(together.write)
         self.service = PredictionService(
             database,
             state,
             self._commits,
             SqlPredictionLog(database.session),
             self._metrics,
-            write_now=PredictionLogWriter(database.connect).write,
-            write_unseen=PredictionLogWriter(database.connect).write,
+            write_now=now.write,
+            write_unseen=unseen.write,
             may_go_unlogged=settings.predict_without_log,
         )
 

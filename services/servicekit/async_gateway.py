@@ -9,6 +9,7 @@ import asyncio
 import io
 import logging
 import sys
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 from servicekit.api import DISCARD_BYTES, HTTP_ADVICE, error_response
 from servicekit.own_sites import OwnSites
+from servicekit.telemetry import REQUEST_ID_HEADER, acceptable_request_id
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,9 @@ HOT_BODY_BYTES = 64 * 1024
 
 MOST_ADDRESS_CHARACTERS = 4096
 """As gunicorn has it for the other services."""
+
+_ID_HEADER = REQUEST_ID_HEADER.lower()
+_ID_VARIABLE = f"HTTP_{REQUEST_ID_HEADER.upper().replace('-', '_')}"
 
 Headers = list[tuple[str, str]]
 
@@ -38,8 +43,8 @@ class HotAnswer:
     body: bytes
 
 
-HotRoute = Callable[[Any, bytes], Awaitable[HotAnswer | None]]
-"""Takes the request's headers (`get(name)`) and body; None leaves the request to Flask."""
+HotRoute = Callable[[Any, bytes, str], Awaitable[HotAnswer | None]]
+"""Takes the request's headers (`get(name)`), body and id; None leaves it to Flask, with that id."""
 
 
 @dataclass
@@ -112,12 +117,16 @@ class Gateway:
             body = await self._bounded_body(protocol)
         # Whether a page may ask is for the application to say, which also explains a refusal.
         if route is not None and len(body) <= HOT_BODY_BYTES and self._sites.is_plain(headers):
-            answer = await route(headers, body)
+            request_id = acceptable_request_id(headers.get(_ID_HEADER)) or uuid.uuid4().hex
+            answer = await route(headers, body, request_id)
             if answer is not None:
                 return answer
-        return await self._loop.run_in_executor(
-            self._pool, call_wsgi, self._wsgi, environment(scope, headers, body)
-        )
+            environ = environment(scope, headers, body)
+            # What the hot route did under this id is found again under it.
+            environ[_ID_VARIABLE] = request_id
+        else:
+            environ = environment(scope, headers, body)
+        return await self._loop.run_in_executor(self._pool, call_wsgi, self._wsgi, environ)
 
     async def _bounded_body(self, protocol: Any) -> bytes:
         """Read a body of unknown or forbidden length; what is beyond the limit is thrown away.

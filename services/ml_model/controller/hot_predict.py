@@ -6,7 +6,6 @@ the Flask endpoint (`ml_model.controller.predict`), which answers the same and e
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ from ml_model.prediction_metrics import PredictionMetrics
 from ml_model.service.prediction import PredictionService
 from servicekit.api import error_response, status_of
 from servicekit.async_gateway import HotAnswer, HotRoutes
-from servicekit.telemetry import REQUEST_ID_HEADER, acceptable_request_id
+from servicekit.telemetry import REQUEST_ID_HEADER
 
 ROUTING_KEY_HEADER = "X-Routing-Key"
 _HEADER = REQUEST_ID_HEADER.lower()
@@ -61,7 +60,7 @@ class HotPredict:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
-    async def answer(self, headers: Any, body: bytes) -> HotAnswer | None:
+    async def answer(self, headers: Any, body: bytes, request_id: str) -> HotAnswer | None:
         """Answer a request, or leave it to Flask."""
         began_s = time.perf_counter()
         if self._loop is None or not is_json(headers.get("content-type")):
@@ -70,7 +69,6 @@ class HotPredict:
         if given is None:
             return None
         key, rows = given
-        request_id = acceptable_request_id(headers.get(_HEADER)) or uuid.uuid4().hex
         status = 200
         try:
             answer = await self._predictions.predict_hot(

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from ml_model.errors import PredictionLogged, PredictionLogUnavailable
 from ml_model.prediction_rows import COLUMNS
+from ml_model.repository.cut_off import CutOff
 from schema.tables import PredictionLogRow
 from servicekit.database import is_outage
 
@@ -30,11 +31,13 @@ RETRY_AFTER_S = 0.5
 class PredictionLogWriter:
     """Appends lines of `ml_model.prediction_rows`; one caller at a time, the others wait.
 
-    `connect` opens a driver connection in autocommit mode, in which a COPY is a transaction.
+    `connect` opens a driver connection in autocommit mode, in which a COPY is a transaction;
+    `cut_off` ends one that never ends.
     """
 
-    def __init__(self, connect: Callable[[], PgConnection]) -> None:
+    def __init__(self, connect: Callable[[], PgConnection], cut_off: CutOff) -> None:
         self._connect = connect
+        self._cut_off = cut_off
         self._connection: PgConnection | None = None
         self._lock = threading.Lock()
         self._refused_until_s = 0.0
@@ -69,7 +72,7 @@ class PredictionLogWriter:
     def _copy(self, lines: str) -> None:
         connection = self._connected()
         try:
-            with connection.cursor() as cursor:
+            with connection.cursor() as cursor, self._cut_off.watching(connection):
                 cursor.copy_expert(COPY, io.StringIO(lines))
         except UniqueViolation as error:
             raise PredictionLogged() from error

@@ -1,12 +1,20 @@
 """Predicting in process: with MLflow or Postgres away, and with a canary that fails."""
 
+import os
+import signal
+import time
 from typing import Any
 
 import pytest
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 
 import ml_model.app
 import ml_model.settings
+from ml_model.prediction_rows import answered_lines
+from ml_model.repository.cut_off import CutOff
+from ml_model.repository.prediction_log import PredictionLogWriter
 from ml_model.service import prediction
+from servicekit.database import Database
 from tests.integration.ml_model.conftest import Lab, Service
 
 ROW = [13.2, 1.78, 2.14, 11.2, 100.0, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050.0]
@@ -125,3 +133,43 @@ def test_missing_values_are_null_and_nothing_else(trained: Lab) -> None:
         "SELECT inputs FROM prediction_log WHERE request_id = %s", (answer["request_id"],)
     )
     assert inputs[0] == [None, *ROW[1:]]
+
+
+def test_a_frozen_server_process_is_given_up_and_what_it_took_is_kept_once(trained: Lab) -> None:
+    connected: list[PgConnection] = []
+    database = Database(trained.database.settings(ml_model.settings.Settings))
+
+    def connect() -> PgConnection:
+        connected.append(database.connect())
+        return connected[-1]
+
+    [(version_id,)] = trained.database.rows("SELECT id FROM model_versions")
+    writer = PredictionLogWriter(connect, CutOff(1.0))
+
+    def write(request_id: str) -> None:
+        writer.write(
+            answered_lines(request_id, "current", version_id, [ROW], [0], None, 5, is_class=True)
+        )
+
+    write("before")
+    frozen = connected[0].info.backend_pid
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        began_s = time.monotonic()
+        write("meanwhile")
+        assert time.monotonic() - began_s > 0.9
+        assert len(connected) == 2
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    write("after")
+    # The process that was frozen finds the same row in what it had taken.
+    for _ in range(200):
+        if not trained.database.rows("SELECT FROM pg_stat_activity WHERE pid = %s", (frozen,)):
+            break
+        time.sleep(0.1)
+    assert trained.database.rows("SELECT request_id FROM prediction_log ORDER BY id") == [
+        ("before",),
+        ("meanwhile",),
+        ("after",),
+    ]
+    writer.close()

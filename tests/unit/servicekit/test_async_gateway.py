@@ -49,6 +49,7 @@ class Server:
 
     gateway: Gateway
     hot: list[bytes] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
 
     def send(
         self,
@@ -94,9 +95,11 @@ def server() -> Server:
     app.config["MAX_CONTENT_LENGTH"] = LIMIT
     started: list[str] = []
     hot: list[bytes] = []
+    ids: list[str] = []
 
-    async def answer(headers: Any, body: bytes) -> HotAnswer | None:
+    async def answer(headers: Any, body: bytes, request_id: str) -> HotAnswer | None:
         hot.append(body)
+        ids.append(request_id)
         if body == b"fail":
             raise RuntimeError("broken")
         return HotAnswer(200, [("x-way", "hot")], b"hot") if body == b"hot" else None
@@ -111,6 +114,7 @@ def server() -> Server:
             "agent": request.headers.get("User-Agent"),
             "host": request.host,
             "from": request.remote_addr,
+            "id": request.headers.get("X-Request-ID"),
         }
 
     @app.get("/nothing")
@@ -119,7 +123,7 @@ def server() -> Server:
 
     routes = HotRoutes({("POST", "/hot"): answer}, start=lambda loop: started.append("start"))
     sites = OwnSites(frozenset({"cellar.test"}), frozenset())
-    return Server(Gateway(app.wsgi_app, routes, sites=sites, threads=2, max_body=LIMIT), hot)
+    return Server(Gateway(app.wsgi_app, routes, sites=sites, threads=2, max_body=LIMIT), hot, ids)
 
 
 def json_of(answer: tuple[int, dict[str, str], bytes]) -> Any:
@@ -128,6 +132,14 @@ def json_of(answer: tuple[int, dict[str, str], bytes]) -> Any:
 
     assert answer[0] == 200, answer
     return json.loads(answer[2])
+
+
+@pytest.mark.parametrize("given", ["mine-7", "not acceptable: ä", None])
+def test_what_is_left_to_flask_keeps_its_request_id(server: Server, given: str | None) -> None:
+    headers = {"x-request-id": given} if given else {}
+    seen = json_of(server.send("POST", "/hot", b"left", headers=headers))["id"]
+    assert [seen] == server.ids
+    assert seen == given if given == "mine-7" else len(seen) == 32
 
 
 def test_a_hot_route_answers_without_flask(server: Server) -> None:
@@ -174,6 +186,7 @@ def test_a_request_arrives_whole(server: Server) -> None:
         "agent": "tests",
         "host": "cellar.test",
         "from": "127.0.0.1",
+        "id": None,
     }
 
 
