@@ -111,6 +111,7 @@ def endpoint(
     example: Any = None,
     upload: type[BaseModel] | None = None,
     json_types: Sequence[str] = (),
+    nan_is_null: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """Declare a resource method: parse and validate before it, serialise after it.
 
@@ -126,6 +127,7 @@ def endpoint(
     upload : a request model for a form with files, which may come instead of `body`; passed as
         `body=`. The service gives `create_service` its rules for uploads.
     json_types : further content types of a JSON body, for clients that declare it so; "" is none.
+    nan_is_null : take the token NaN in a body as null, for clients that write a missing value so.
 
     The method returns an answer model, or (model, status), or a Flask response as it is.
     """
@@ -138,7 +140,9 @@ def endpoint(
                 if upload is not None and is_upload(request):
                     path_values["body"] = stack.enter_context(received_upload(request, upload))
                 elif adapter is not None:
-                    path_values["body"] = parse_body(request, adapter, json_types)
+                    path_values["body"] = parse_body(
+                        request, adapter, json_types, nan_is_null=nan_is_null
+                    )
                 elif request.method == "POST":
                     check_no_body(request)
                 if query is not None:

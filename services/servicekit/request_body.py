@@ -1,8 +1,9 @@
 """From bytes to a validated request: the one place where a caller's input is parsed."""
 
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from flask import Request
@@ -28,8 +29,17 @@ class InvalidRequest(Invalid):
     advice = "Correct the fields listed under 'details'."
 
 
-def parse_body(request: Request, adapter: TypeAdapter[Any], also: Sequence[str] = ()) -> Any:
-    """Return the validated body; `also` are further content types that declare JSON here.
+def parse_body(
+    request: Request,
+    adapter: TypeAdapter[Any],
+    also: Sequence[str] = (),
+    *,
+    nan_is_null: bool = False,
+) -> Any:
+    """Return the validated body.
+
+    `also` are further content types that declare JSON here; with `nan_is_null` NaN, which JSON
+    does not know and some clients write for a missing value, is taken as null.
 
     Raises
     ------
@@ -38,12 +48,12 @@ def parse_body(request: Request, adapter: TypeAdapter[Any], also: Sequence[str] 
     UnsupportedMediaType
         The body is not declared as JSON (415).
     MalformedBody
-        Not UTF-8, not JSON, NaN or Infinity, a number or nesting beyond all use, or text that
-        PostgreSQL cannot hold (NUL, lone surrogates).
+        Not UTF-8, not JSON, nested beyond all use, or with text that PostgreSQL cannot hold (NUL,
+        lone surrogates); or a number is NaN, infinite or beyond 64 bits, and `details` names it.
     InvalidRequest
         A key is missing, unknown or of the wrong type; `details` names each.
     """
-    return _parse(request, _read(request), adapter, also)
+    return _parse(request, _read(request), adapter, also, nan_is_null=nan_is_null)
 
 
 def check_no_body(request: Request) -> None:
@@ -78,11 +88,15 @@ def validate_text(model: type[BaseModel], values: Mapping[str, Any]) -> BaseMode
         _refuse(error)
 
 
-def load_json(raw: bytes) -> Any:
-    """Parse strict JSON; see `parse_body` for what is refused."""
+def load_json(raw: bytes, *, nan_is_null: bool = False) -> Any:
+    """Parse strict JSON; see `parse_body` for what is refused, and for `nan_is_null`."""
+    constants = {"NaN": None if nan_is_null else math.nan}
     try:
         value = json.loads(
-            raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_repeats
+            raw.decode("utf-8"),
+            # The names that are no JSON numbers are refused where their place is known.
+            parse_constant=lambda token: constants.get(token, math.inf),
+            object_pairs_hook=_no_repeats,
         )
     except UnicodeDecodeError:
         raise MalformedBody("The body is not UTF-8.") from None
@@ -94,7 +108,12 @@ def load_json(raw: bytes) -> Any:
         ) from None
     except ValueError as error:
         raise MalformedBody(str(error)) from None
-    _check_value(value, 1)
+    try:
+        _check_value(value, 1)
+    except _Unusable as error:
+        detail = Detail(_path(error.path), error.problem)
+        message = f"{detail.path or 'The body'} {detail.problem}."
+        raise MalformedBody(message, details=[detail]) from None
     return value
 
 
@@ -117,11 +136,16 @@ def _read(request: Request) -> bytes:
 
 
 def _parse(
-    request: Request, raw: bytes, adapter: TypeAdapter[Any], also: Sequence[str] = ()
+    request: Request,
+    raw: bytes,
+    adapter: TypeAdapter[Any],
+    also: Sequence[str] = (),
+    *,
+    nan_is_null: bool = False,
 ) -> Any:
     if not request.is_json and request.mimetype not in also:
         raise UnsupportedMediaType()
-    return validate(adapter, load_json(raw))
+    return validate(adapter, load_json(raw, nan_is_null=nan_is_null))
 
 
 def _refuse(error: ValidationError) -> NoReturn:
@@ -139,10 +163,6 @@ def _path(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location)
 
 
-def _no_constant(token: str) -> NoReturn:
-    raise ValueError(f"{token} is not a JSON number. Leave the value out or send null.")
-
-
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -150,24 +170,44 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+class _Unusable(Exception):
+    """A value that no later layer could store; whoever holds it adds its place to `path`."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.path: tuple[int | str, ...] = ()
+
+
 def _check_value(value: Any, depth: int) -> None:
-    """Refuse what no later layer could store: see `parse_body`."""
+    """Raise `_Unusable` for what `parse_body` refuses inside of JSON."""
     if depth > MAX_DEPTH:
         raise MalformedBody(f"The body is nested deeper than {MAX_DEPTH} levels.")
     if isinstance(value, str):
         _check_text(value)
     elif isinstance(value, dict):
-        for key, item in value.items():
+        for key in value:
             _check_text(key)
-            _check_value(item, depth + 1)
+        _check_all(value.items(), depth)
     elif isinstance(value, list):
-        for item in value:
-            _check_value(item, depth + 1)
+        _check_all(enumerate(value), depth)
     elif isinstance(value, float):
-        if value in (float("inf"), float("-inf")):
-            raise MalformedBody("A number is too large for a 64-bit float.")
+        if value != value:
+            raise _Unusable("is NaN, which is no JSON number; leave the value out or send null")
+        if value in (math.inf, -math.inf):
+            raise _Unusable("is infinite, or too large for a 64-bit float")
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise MalformedBody("A whole number is beyond 64 bits.")
+        raise _Unusable("is a whole number beyond 64 bits")
+
+
+def _check_all(items: Iterable[tuple[int | str, Any]], depth: int) -> None:
+    place: int | str = ""
+    try:
+        for place, item in items:  # noqa: B007 - read where it fails
+            _check_value(item, depth + 1)
+    except _Unusable as error:
+        error.path = (place, *error.path)
+        raise
 
 
 def _check_text(value: str) -> None:

@@ -24,6 +24,8 @@ class InvocationsResource(Resource):  # type: ignore[misc]
     @endpoint(
         summary="Predict by MLflow's scoring protocol",
         body=InvocationsRequest,
+        # MLflow's own client writes the gaps of a DataFrame so.
+        nan_is_null=True,
         answers={200: PredictionsAnswer},
         errors=(400, 409, 422),
         example={
@@ -36,8 +38,8 @@ class InvocationsResource(Resource):  # type: ignore[misc]
     )
     def post(self, body: InvocationsRequest) -> Response:
         """The forms `dataframe_split`, `dataframe_records`, `instances` and `inputs`; the answer
-        has MLflow's `predictions` and all that `POST /predict` answers. JSON only, no CSV. The
-        routing key is the header X-Routing-Key.
+        has MLflow's `predictions` and all that `POST /predict` answers. JSON only, no CSV; NaN
+        is taken as null. The routing key is the header X-Routing-Key.
         """
         answer = self._predictions.predict(
             rows_of_invocation(body),

@@ -1,5 +1,6 @@
 """Predicting in process: with MLflow or Postgres away, and with a canary that fails."""
 
+import json
 import os
 import signal
 import time
@@ -133,6 +134,22 @@ def test_missing_values_are_null_and_nothing_else(trained: Lab) -> None:
         "SELECT inputs FROM prediction_log WHERE request_id = %s", (answer["request_id"],)
     )
     assert inputs[0] == [None, *ROW[1:]]
+
+
+def test_a_gap_as_mlflows_client_writes_it_is_a_missing_value(trained: Lab) -> None:
+    client = trained.ml.app.test_client()
+    row = json.dumps([*ROW[:-1], float("nan")])
+
+    def post(path: str, body: str) -> Any:
+        return client.post(path, data=body, content_type="application/json")
+
+    answer = post("/invocations", f'{{"dataframe_split": {{"data": [{row}]}}}}')
+    assert answer.status_code == 200, answer.text
+    with_null = predict(trained.ml, data=[[*ROW[:-1], None]])
+    assert answer.json["probabilities"] == with_null["probabilities"]
+    refused = post("/predict", f'{{"data": [{row}]}}')
+    assert refused.status_code == 400
+    assert refused.json["details"][0]["path"] == "data.0.12"
 
 
 def test_a_frozen_server_process_is_given_up_and_what_it_took_is_kept_once(trained: Lab) -> None:

@@ -59,6 +59,17 @@ def test_malformed_bodies_are_400(client: FlaskClient, raw: bytes) -> None:
     assert_refused(post_raw(client, raw), 400)
 
 
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "99999999999999999999"]
+)
+def test_a_number_beyond_use_is_refused_with_its_place(client: FlaskClient, number: str) -> None:
+    raw = f'{{"name": "x", "tags": {{"rows": [[1, 2], [3, 4, {number}]]}}}}'
+    body = assert_refused(post_raw(client, raw.encode()), 400)
+    assert body["error"] == "Malformed JSON"
+    assert [item["path"] for item in body["details"]] == ["tags.rows.1.2"]
+    assert body["message"].startswith("tags.rows.1.2 is ")
+
+
 @pytest.mark.parametrize("value", [[], [{"name": "x"}], "name", 7, None, True])
 def test_only_an_object_is_a_body(client: FlaskClient, value: Any) -> None:
     body = assert_refused(post_raw(client, json.dumps(value).encode()), 400)
