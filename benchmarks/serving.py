@@ -111,10 +111,14 @@ def main() -> None:
         (folder / "load.lua").write_text(WRK_SCRIPT)
         suite = start_cellar(folder)
         try:
-            for model in options.models:
+            all_reached = [
                 measure(suite, folder, model, options.rounds, options.seconds)
+                for model in options.models
+            ]
         finally:
             suite.close()
+    if not all(all_reached):
+        raise SystemExit("Not all that is to be reached was reached.")
 
 
 def start_cellar(folder: Path) -> OwnSuite:
@@ -148,8 +152,12 @@ def pipeline_of(model: str) -> Pipeline:
     return make_pipeline(StandardScaler(), names[model])
 
 
-def measure(suite: OwnSuite, folder: Path, model: str, rounds: int, seconds: float) -> None:
-    """Serve one model by all servers; print a table for each number of connections."""
+def measure(suite: OwnSuite, folder: Path, model: str, rounds: int, seconds: float) -> bool:
+    """Serve one model by all servers; print a table for each number of connections.
+
+    Returns whether all was reached that is to be.
+    """
+    reached = True
     frame, labels = load_wine(return_X_y=True, as_frame=True)
     fitted = pipeline_of(model).fit(frame, labels)
     np.savez(folder / "wine.npz", X=frame.to_numpy(), y=labels.to_numpy())
@@ -183,10 +191,10 @@ def measure(suite: OwnSuite, folder: Path, model: str, rounds: int, seconds: flo
                     )
             logged = count_logged(suite) - logged
             answered = sum(each.answers for each in found[CELLAR])
-            report(model, connections, found)
+            reached &= report(model, connections, found)
             print(f"  {answered} answers of Cellar counted, {logged} rows in its log\n", flush=True)
             assert logged >= answered
-    batch(suite, model, fitted, frame)
+    return batch(suite, model, fitted, frame) and reached
 
 
 def register(suite: OwnSuite, model: str, fitted: Pipeline, frame: Any) -> None:
@@ -338,8 +346,12 @@ def median(loads: Sequence[Load], what: str) -> float:
     return statistics.median(getattr(each, what) for each in loads)
 
 
-def report(model: str, connections: int, found: dict[str, list[Load]]) -> None:
-    """Print a table, the ratios and what is to be reached."""
+def report(model: str, connections: int, found: dict[str, list[Load]]) -> bool:
+    """Print a table, the ratios and what is to be reached; return whether it is.
+
+    MLflow is judged by named columns, as the suite registers its models.
+    """
+    all_reached = True
     print(f"{model}, {connections} connections, {len(found[CELLAR])} rounds")
     print(f"  {'':<32} {'answers/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'Cellar is':>10}")
     own = median(found[CELLAR], "per_s")
@@ -358,11 +370,13 @@ def report(model: str, connections: int, found: dict[str, list[Load]]) -> None:
         best = max(names, key=lambda name: median(found[name], "per_s"))
         ratio = own / median(found[best], "per_s")
         p99 = median(found[CELLAR], "p99_ms"), median(found[best], "p99_ms")
-        verdict = "reached" if ratio >= factor and p99[0] < p99[1] else "NOT REACHED"
+        reached = ratio >= factor and p99[0] < p99[1]
+        all_reached &= reached
         print(
             f"  to reach: {factor:g} x {best}: {ratio:.2f} x, p99 {p99[0]:.2f} against"
-            f" {p99[1]:.2f} ms: {verdict}"
+            f" {p99[1]:.2f} ms: {'reached' if reached else 'NOT REACHED'}"
         )
+    return all_reached
 
 
 def count_logged(suite: OwnSuite) -> int:
@@ -370,8 +384,11 @@ def count_logged(suite: OwnSuite) -> int:
     return int(suite.rows("SELECT count(*) FROM prediction_log WHERE error IS NULL")[0][0])
 
 
-def batch(suite: OwnSuite, model: str, fitted: Pipeline, frame: Any, repeats: int = 5) -> None:
-    """One request of many rows against the model call and the COPY of the same rows alone."""
+def batch(suite: OwnSuite, model: str, fitted: Pipeline, frame: Any, repeats: int = 5) -> bool:
+    """One request of many rows against the model call and the COPY of the same rows alone.
+
+    Returns whether the ratio is reached that is to be.
+    """
     rng = np.random.default_rng(0)
     rows = frame.to_numpy()[rng.integers(0, len(frame), BATCH_ROWS)]
     rows = rows * rng.normal(1, 0.01, rows.shape)
@@ -404,13 +421,14 @@ def batch(suite: OwnSuite, model: str, fitted: Pipeline, frame: Any, repeats: in
             times["COPY"].append(copy_again(suite, request_id))
     request_s, model_s, copy_s = (statistics.median(each) for each in times.values())
     ratio = request_s / (model_s + copy_s)
-    verdict = "reached" if ratio <= BATCH_FACTOR else "NOT REACHED"
+    reached = ratio <= BATCH_FACTOR
     print(
         f"{model}, {BATCH_ROWS} rows in one request: {request_s * 1000:.0f} ms; bare"
         f" predict_proba {model_s * 1000:.0f} ms + COPY {copy_s * 1000:.0f} ms: {ratio:.2f} x, to"
-        f" reach at most {BATCH_FACTOR:g} x: {verdict}\n",
+        f" reach at most {BATCH_FACTOR:g} x: {'reached' if reached else 'NOT REACHED'}\n",
         flush=True,
     )
+    return reached
 
 
 def copy_again(suite: OwnSuite, request_id: str) -> float:

@@ -231,7 +231,7 @@ def _unknown(plan: Plan, seen: Measurement) -> str:
     """
     found = []
     if seen.latency_ratio is None:
-        found.append("the latency, since current has answered too little to compare with")
+        found.append("the latency, since one of the two has answered too little")
     if seen.disagreement is None and plan.max_disagreement < 1:
         found.append("the disagreement, since no row was answered by both")
     if plan.min_accuracy_difference is not None and seen.accuracy_difference is None:

@@ -123,7 +123,7 @@ def test_labels_decide_once_they_are_many() -> None:
 def test_a_limit_with_nothing_to_hold_against_it_is_named() -> None:
     found, reason = verdict(current_p95_ms=None, p95_ms=900.0, slow_answers=0)
     assert found == "advance"
-    assert reason.startswith("Not looked at: the latency, since current has answered too little")
+    assert reason.startswith("Not looked at: the latency, since one of the two")
     found, reason = verdict(replace(PLAN, steps=(1.0,)), compared=0, disagreements=0)
     assert found == "complete"
     assert "the disagreement, since no row was answered by both" in reason
