@@ -11,15 +11,21 @@ from sklearn.pipeline import Pipeline
 
 from ml_model.domain import Deployment, SetPredictions, canonical, reason
 from ml_model.errors import ScoringFailed, TrainingFailed
-from modelkit.pipeline import PIPELINE_VERSION, build_pipeline
+from modelkit.features import columns_of, feature_frame
+from modelkit.pipeline import PIPELINE_VERSION, build_pipeline, forget_rare_texts
 from modelkit.storage import environment
 
 
-def training_fingerprint(deployment: Deployment, dataset_id: int, content_hash: str) -> str:
+def training_fingerprint(
+    deployment: Deployment,
+    dataset_id: int,
+    content_hash: str,
+    pipeline: int = PIPELINE_VERSION,
+) -> str:
     """Return what names a training: equal where it would give the same fitted pipeline.
 
     Covers the model, its hyperparameters and the run they come from, the rows (by content hash),
-    the pipeline around the model and the versions of the libraries that fit it.
+    the version of the pipeline around the model and those of the libraries that fit it.
     """
     question = {
         "model_name": deployment.model_name,
@@ -27,25 +33,15 @@ def training_fingerprint(deployment: Deployment, dataset_id: int, content_hash: 
         "source_run_id": deployment.source_run_id,
         "dataset_id": dataset_id,
         "content_hash": content_hash,
-        "pipeline": PIPELINE_VERSION,
+        "pipeline": pipeline,
         "environment": environment(),
     }
     return hashlib.sha256(canonical(question).encode()).hexdigest()
 
 
 def features_of(rows: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Return the feature columns as float64, NaN where a value is missing.
-
-    Raises
-    ------
-    ScoringFailed
-        A column holds text: the pipeline takes numbers only.
-    """
-    features = rows.drop(columns=target)
-    texts = [str(name) for name in features if features[name].dtype == object]
-    if texts:
-        raise ScoringFailed(f"The model takes numbers only, and {', '.join(texts)} holds text.")
-    return features.astype("float64")
+    """Return the feature columns in the types that pipelines take, see `feature_frame`."""
+    return feature_frame(rows.drop(columns=target))
 
 
 def fit(
@@ -66,14 +62,16 @@ def fit(
         raise TrainingFailed("The dataset is a regression, and every model here is a classifier.")
     features = features_of(labelled, target)
     pipeline = build_pipeline(
-        deployment.model_name, deployment.hyperparameters, list(features.columns), classes
+        deployment.model_name, deployment.hyperparameters, columns_of(features), classes
     )
     # to_list gives Python's own values; numpy then chooses one dtype for them.
     labels = np.asarray(labelled[target].to_list())
     try:
-        return pipeline.fit(features, labels)
+        pipeline.fit(features, labels)
     except (ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
         raise TrainingFailed(reason(error)) from error
+    forget_rare_texts(pipeline)
+    return pipeline
 
 
 def predict(

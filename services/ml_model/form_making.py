@@ -62,7 +62,7 @@ def make_form(
     if not columns:
         raise ModelRefused("Neither its signature nor the model itself says what columns it takes.")
     checked = _checked(columns, example)
-    if held_out is not None and held_out.columns == tuple(column.name for column in columns):
+    if held_out is not None and _as_compared(held_out.columns) == _as_compared(columns):
         rows, source = held_out.values, held_out.source
     else:
         rows, source = _drawn(columns, checked), EXAMPLE_SOURCE if checked else DRAWN_SOURCE
@@ -115,6 +115,11 @@ def _checked(columns: Sequence[InputColumn], example: Example | None) -> list[li
             details=error.details,
         ) from error
     return [[row.get(column.name) for column in columns] for row in example.rows]
+
+
+def _as_compared(columns: Sequence[InputColumn]) -> list[tuple[str, bool]]:
+    """Return names and which of them are text: rows of the one are then rows of the other."""
+    return [(column.name, column.type == "string") for column in columns]
 
 
 def _drawn(columns: Sequence[InputColumn], example: list[list[Any]]) -> Rows:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from ml_model.fitting import features_of
+from modelkit.features import columns_of, rows_of
+from modelkit.input_rows import InputColumn
+from modelkit.servable import Rows
 from schema.sets import Dataset
 
 MOST_ROWS = 5_000
@@ -15,28 +17,22 @@ MOST_ROWS = 5_000
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows of a dataset: `values` (n, k) float64 by `columns`, NaN where missing.
+    """Rows of a dataset: `values` (n, k) by `columns`, see `modelkit.features.rows_of`.
 
     `source` says in words where they come from; `class_names` are the dataset's, by the class as
     text, empty where it has none.
     """
 
     source: str
-    columns: tuple[str, ...]
-    values: Any
+    columns: tuple[InputColumn, ...]
+    values: Rows
     class_names: Mapping[str, str]
 
 
 def held_out_of(source: str, dataset: Dataset, rows: pd.DataFrame) -> HeldOut:
-    """Return rows of a dataset, the target among them, as rows to compare on.
-
-    Raises
-    ------
-    ScoringFailed
-        A feature is text.
-    """
+    """Return rows of a dataset, the target among them, as rows to compare on."""
     features = features_of(rows, dataset.target.name).head(MOST_ROWS)
-    return HeldOut(source, tuple(features.columns), features.to_numpy(), class_names_of(dataset))
+    return HeldOut(source, columns_of(features), rows_of(features), class_names_of(dataset))
 
 
 def class_names_of(dataset: Dataset) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Rows to compare a model's two forms on, where there are no held-out ones."""
+"""Rows to compare a model's two forms on, where held-out ones are none or too tame."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +26,29 @@ def draw_rows(columns: Sequence[InputColumn], example: Sequence[Sequence[Any]]) 
         for place, column in enumerate(columns)
     ]
     return [list(row) for row in example] + [list(row) for row in zip(*drawn, strict=True)]
+
+
+def unlucky_rows(columns: Sequence[InputColumn], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return what the rows may lack: a gap in each column that allows one, and in all; new texts.
+
+    Each is the first of the rows (at least one) but for what is changed. Columns with categories
+    get no new text, since they refuse it.
+    """
+    unlucky = []
+    for place, column in enumerate(columns):
+        seen = {row[place] for row in rows}
+        changes: list[str | None] = [] if column.required else [None]
+        if column.type == "string" and column.categories is None:
+            new = "new"
+            while new in seen:
+                new += "_"
+            changes += ["", new]
+        unlucky += [[*rows[0][:place], change, *rows[0][place + 1 :]] for change in changes]
+    empty = [
+        None if not column.required else value
+        for column, value in zip(columns, rows[0], strict=True)
+    ]
+    return [*unlucky, empty]
 
 
 def _column(generator: np.random.Generator, column: InputColumn, seen: list[Any]) -> list[Any]:

@@ -228,7 +228,10 @@ def _boolean_problem(value: Any) -> str | None:
 
 
 def _text_problem(value: Any) -> str | None:
-    return None if isinstance(value, str) else f"must be text, not {_kind(value)}"
+    if not isinstance(value, str):
+        return f"must be text, not {_kind(value)}"
+    # The prediction log cannot hold it, nor can any dataset.
+    return "must not hold the character NUL" if "\0" in value else None
 
 
 _PROBLEMS: Mapping[str, Callable[[Any], str | None]] = {

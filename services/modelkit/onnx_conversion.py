@@ -20,11 +20,12 @@ from skl2onnx.common.data_types import (
 )
 from sklearn.pipeline import Pipeline
 
-from modelkit import onnx_nodes
-from modelkit.input_rows import InputColumn
+from modelkit import onnx_nodes, onnx_texts
+from modelkit.input_rows import ColumnType, InputColumn
 from modelkit.servable import MATRIX_INPUT
 
 onnx_nodes.register()
+onnx_texts.register()
 
 
 class NotConvertible(Exception):
@@ -36,7 +37,8 @@ def to_onnx(pipeline: Any, columns: Sequence[InputColumn], *, double: bool) -> b
 
     `double`: float64 throughout, which not every converter of skl2onnx can; else float32. Columns
     that are all numbers become one input (n, k), otherwise each becomes an input (n, 1) of its
-    type. Outputs are the labels and, where the model has them, the probabilities.
+    type (truth values and whole numbers that may be missing: numbers). Outputs are the labels and,
+    where the model has them, the probabilities.
 
     Raises
     ------
@@ -72,7 +74,16 @@ def _initial_types(columns: Sequence[InputColumn], double: bool) -> list[tuple[s
         "boolean": BooleanTensorType,
         "string": StringTensorType,
     }
-    return [(column.name, kinds[column.type]([None, 1])) for column in columns]
+    return [
+        # Of ONNX's types only its floats have a value for what is missing.
+        (column.name, kinds[_type(column)]([None, 1]))
+        for column in columns
+    ]
+
+
+def _type(column: InputColumn) -> ColumnType:
+    may_be_missing = column.type in ("integer", "boolean") and not column.required
+    return "double" if may_be_missing else column.type
 
 
 def _options(pipeline: Any) -> dict[int, dict[str, bool]] | None:

@@ -61,17 +61,20 @@ def register() -> None:
 
 
 class Nodes:
-    """Writes the nodes of one operator."""
+    """Writes the nodes of one operator, which takes numbers in one input unless `texts`."""
 
-    def __init__(self, scope: Any, operator: Any, container: Any) -> None:
+    def __init__(self, scope: Any, operator: Any, container: Any, *, texts: bool = False) -> None:
         self.estimator = operator.raw_operator
         self._scope = scope
         self._operator = operator
         self._container = container
+        self.inputs = [item.full_name for item in operator.inputs]
+        self.outputs = [output.full_name for output in operator.outputs]
+        if texts:
+            return
         if len(operator.inputs) != 1:
             raise NotImplementedError("Several inputs.")
-        self.input = operator.inputs[0].full_name
-        self.outputs = [output.full_name for output in operator.outputs]
+        [self.input] = self.inputs
         if not isinstance(operator.inputs[0].type, DoubleTensorType):
             self.input = self("Cast", self.input, to=TensorProto.DOUBLE)
 

@@ -1,5 +1,6 @@
 """Makes serving forms: ONNX where it equals scikit-learn on held-out rows, else scikit-learn."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,9 +8,12 @@ import numpy as np
 from sklearn.base import is_regressor
 
 from modelkit import storage
+from modelkit.drawn_rows import unlucky_rows
 from modelkit.input_rows import InputColumn
 from modelkit.servable import OnnxRunner, Predicted, Rows, Runtime, ServingForm
 from modelkit.sklearn_runner import SklearnRunner
+
+log = logging.getLogger(__name__)
 
 PROBABILITY_BOUND = 1e-5
 """Largest difference of a probability (of a prediction of a regression: relative) that is taken."""
@@ -29,7 +33,8 @@ def make_serving_form(
     pipeline : a fitted scikit-learn pipeline or estimator.
     columns : its inputs in order.
     held_out_rows : rows to compare on, at least one: float64 (n, k) where all columns are
-        numeric, else lists of values.
+        numeric, else lists of values, to which gaps and new texts are added unless the pipeline
+        refuses them.
     class_names : names for people, parallel to the pipeline's classes; None: the classes as text.
     source : where the rows come from, in words.
 
@@ -44,9 +49,10 @@ def make_serving_form(
     """
     task = "regression" if is_regressor(pipeline) else "classification"
     classes = () if task == "regression" else tuple(np.asarray(pipeline.classes_).tolist())
+    rows, expected = _expected(SklearnRunner(pipeline, columns, task), columns, held_out_rows)
     parity: dict[str, Any] = {
         "runtime": "sklearn",
-        "rows": len(held_out_rows),
+        "rows": len(rows),
         "source": source,
         "label_mismatches": None,
         "max_probability_difference": None,
@@ -61,11 +67,10 @@ def make_serving_form(
             runtime, content, tuple(columns), task, classes, names, {**parity, "runtime": runtime}
         )
 
-    expected = SklearnRunner(pipeline, columns, task).predict(held_out_rows)
     reasons: dict[str, str] = {}
     for precision in ("float64", "float32"):
         try:
-            by_onnx, given = _graph(form, pipeline, columns, precision, held_out_rows)
+            by_onnx, given = _graph(form, pipeline, columns, precision, rows)
         except _NoGraph as error:
             reasons[precision] = str(error)
             continue
@@ -81,6 +86,20 @@ def make_serving_form(
         reasons[precision] = "ONNX predicts otherwise"
     parity["reason"] = _joined(reasons)
     return form("sklearn", storage.dumps(pipeline))
+
+
+def _expected(
+    runner: SklearnRunner, columns: Sequence[InputColumn], rows: Rows
+) -> tuple[Rows, Predicted]:
+    """Return the rows to compare on, and what scikit-learn says of them."""
+    if isinstance(rows, list):
+        more = [*rows, *unlucky_rows(columns, rows)]
+        try:
+            return more, runner.predict(more)
+        # Whatever the model's own code raises, e.g. on a text that it does not know.
+        except Exception as error:  # noqa: BLE001
+            log.info("Gaps and new texts are not compared: %s", _shortened(error))
+    return rows, runner.predict(rows)
 
 
 class _NoGraph(Exception):

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from modelkit.input_rows import InputColumn
 from modelkit.registry import get_entry
 from modelkit.values import from_json
 
@@ -14,29 +17,42 @@ PIPELINE_VERSION = 1
 """Raise it when the same request would give another fitted pipeline; it is part of a model's
 fingerprint, so that an unchanged request trains again after such a change."""
 
+MIXED_PIPELINE_VERSION = 2
+"""The same where a column is text or a truth value: these have steps of their own."""
+
 MODEL_STEP = "model"
+COLUMNS_STEP = "columns"
+TEXTS = "texts"
+
+MOST_CATEGORIES = 50
+"""Columns that a text column becomes at most: free text must not fill the memory."""
+
+FEWEST_ROWS = 2
+"""Rows that hold a text before it gets a column of its own: from a single one nothing is learnt."""
+
+Columns = Sequence[str | InputColumn]
 
 
 def build_pipeline(
     model_name: str,
     hyperparameters: Mapping[str, Any],
-    columns: Sequence[str],
+    columns: Columns,
     classes: Sequence[Any] = (),
 ) -> Pipeline:
-    """Return the unfitted pipeline impute → scale → model.
+    """Return the unfitted pipeline: what the columns need (`preprocessing_steps`), then the model.
 
     Parameters
     ----------
     model_name : a name of the registry.
     hyperparameters : as they come from JSON, checked by `check_hyperparameters`; what is missing
         takes the registry's default.
-    columns : names of the feature columns in the order in which they will be given. Numeric
-        columns only: whoever adds other kinds does it in `preprocessing_steps`.
+    columns : the feature columns in the order in which they will be given; a name alone is a
+        column of numbers.
     classes : the target's labels, needed where hyperparameters name classes (`class_weight`).
 
-    Fit it on training rows only: medians, means and deviations are those of the rows it is fitted
-    on. It takes a DataFrame with these columns or an array (n_samples, n_columns); NaN is a
-    missing value.
+    Fit it on training rows only: medians, means, deviations and categories are those of the rows
+    it is fitted on. It takes a DataFrame with these columns (`modelkit.features.feature_frame`) or
+    an array (n_samples, n_columns); NaN is a missing number, None a missing text.
 
     Raises
     ------
@@ -47,16 +63,81 @@ def build_pipeline(
     return Pipeline([*preprocessing_steps(columns), (MODEL_STEP, model)])
 
 
-def preprocessing_steps(columns: Sequence[str]) -> list[tuple[str, Any]]:
+def preprocessing_steps(columns: Columns) -> list[tuple[str, Any]]:
     """Return the steps between raw columns and the model, by what the columns are.
 
-    Missing values become the column's training median (0 where it has no value at all; such a
-    column then carries no information), then each column is scaled to mean 0 and variance 1
+    Numbers: missing values become the column's training median (0 where it has no value at all;
+    such a column then carries no information), then each column is scaled to mean 0 and variance 1
     (population variance; a constant column becomes 0).
+
+    Truth values become 0 and 1, where missing the commoner of the two (0.5 where both are equally
+    common), unscaled.
+
+    Texts become a column of 0 and 1 per category, with missing as a category like any other. What
+    stands in a single training row only, or is not among the commonest `MOST_CATEGORIES` - 1,
+    shares one column, and a text that training rows did not hold counts as one of these; where
+    there is no such column it is 0 in all.
     """
     if not columns:
         raise ValueError("A pipeline needs at least one feature column.")
-    return [
+    kinds = [_kind(column) for column in columns]
+    numbers = [
         ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
         ("scale", StandardScaler()),
     ]
+    if set(kinds) == {"numbers"}:
+        return numbers
+    by_kind = {
+        "numbers": Pipeline(numbers),
+        # The median of 0 and 1; unlike the most frequent value it takes truth values as such.
+        "truths": SimpleImputer(strategy="median", keep_empty_features=True),
+        TEXTS: OneHotEncoder(
+            handle_unknown="infrequent_if_exist",
+            max_categories=MOST_CATEGORIES,
+            min_frequency=FEWEST_ROWS,
+            sparse_output=False,
+        ),
+    }
+    # By place, not by name: a name may be anything, and an array has none.
+    places = {
+        kind: [place for place, found in enumerate(kinds) if found == kind] for kind in by_kind
+    }
+    split = ColumnTransformer(
+        [(kind, step, places[kind]) for kind, step in by_kind.items() if places[kind]],
+        sparse_threshold=0,
+    )
+    return [(COLUMNS_STEP, split)]
+
+
+def pipeline_version(columns: Columns) -> int:
+    """Return the version of the pipeline that these columns get, for a fingerprint."""
+    numbers_only = all(_kind(column) == "numbers" for column in columns)
+    return PIPELINE_VERSION if numbers_only else MIXED_PIPELINE_VERSION
+
+
+def forget_rare_texts(pipeline: Pipeline) -> None:
+    """Take the texts that have no column of their own out of a fitted pipeline, in place.
+
+    It predicts as before, since an unknown text counts as a rare one. Of a column of free text it
+    would otherwise keep every text: 100,000 of them are 30 MB and take 8 s to store.
+    """
+    split = dict(pipeline.steps).get(COLUMNS_STEP)
+    if split is None or TEXTS not in split.named_transformers_:
+        return
+    encoder = split.named_transformers_[TEXTS]
+    for place, rare in enumerate(encoder._infrequent_indices):
+        if rare is None or len(rare) < 2:
+            continue
+        kept = np.ones(len(encoder.categories_[place]), dtype=bool)
+        # One stands for all.
+        kept[rare[1:]] = False
+        encoder.categories_[place] = encoder.categories_[place][kept]
+        mapping = encoder._default_to_infrequent_mappings[place][kept]
+        encoder._default_to_infrequent_mappings[place] = mapping
+        encoder._infrequent_indices[place] = np.array([kept[: rare[0]].sum()])
+
+
+def _kind(column: str | InputColumn) -> str:
+    if isinstance(column, str):
+        return "numbers"
+    return {"string": TEXTS, "boolean": "truths"}.get(column.type, "numbers")

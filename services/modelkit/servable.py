@@ -29,6 +29,10 @@ MATRIX_INPUT = "rows"
 """Name of the input (n, k) of an ONNX graph that takes all columns at once; any other graph has
 one input (n, 1) per column, in their order."""
 
+MISSING_TEXT = "\0"
+"""What a graph takes for a missing text, for which ONNX has no value. No text holds it: neither
+PostgreSQL nor `InputRows` let it pass."""
+
 MOST_ROWS_AT_ONCE = 2_000
 """Bounds what a graph needs for its steps: neighbours hold a number per row and training row."""
 
@@ -178,9 +182,15 @@ class OnnxRunner:
         else:
             values = list(zip(*rows, strict=True))
         return {
-            name: np.asarray(column, dtype).reshape(-1, 1)
+            name: np.asarray(_marked(column) if dtype is np.object_ else column, dtype).reshape(
+                -1, 1
+            )
             for name, dtype, column in zip(self._names, self._dtypes, values, strict=True)
         }
+
+
+def _marked(texts: Sequence[str | None]) -> list[str]:
+    return [MISSING_TEXT if text is None else text for text in texts]
 
 
 _DTYPES: Mapping[str, Any] = {

@@ -115,7 +115,7 @@ class Candidate:
 class TrainingSet:
     """The loaded training set.
 
-    `rows` is a DataFrame of the feature columns (n_samples, n_features), NaN where missing;
+    `rows` is a `modelkit.features.feature_frame` of the feature columns (n_samples, n_features);
     `labels` (n_samples,) the classes. `class_names` are names for people in the order of
     `classes`; None where there are none.
     """

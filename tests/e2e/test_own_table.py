@@ -100,11 +100,6 @@ def test_a_version_that_is_not_the_newest_can_be_trained_on(client: Client) -> N
     assert answer["status"] == "success"
 
 
-def test_text_among_the_features_is_refused_with_its_reason(client: Client) -> None:
-    records = [[f"{n / 7}", "red" if n % 3 else "white", str(n % 2)] for n in range(40)]
-    refused_everywhere(client, bring(client, as_csv(["size", "colour", "kind"], records)))
-
-
 def test_a_regression_is_refused_with_its_reason(client: Client) -> None:
     records = [[f"{n / 7}", f"{n * 1.5}"] for n in range(40)]
     brought = bring(client, as_csv(["size", "kind"], records))

@@ -5,7 +5,6 @@ a value is missing. Its id, its path below the artifact root, stands in the tag 
 of the model version and with the version in Postgres.
 """
 
-import math
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mlflowrest.client import Mlflow
+from modelkit.features import json_rows
 
 FOLDER = "cellar/drift_samples"
 TAG = "drift_sample_id"
@@ -32,7 +32,7 @@ class DriftSamples:
     def put(
         self, sample_id: str, features: pd.DataFrame, target_name: str, target: Sequence[Any]
     ) -> None:
-        """Store the rows (n_rows, n_columns; float64, NaN where missing) with their labels.
+        """Store the rows, a `feature_frame` (n_rows, n_columns), with their labels.
 
         Raises
         ------
@@ -40,10 +40,7 @@ class DriftSamples:
         """
         sample = {
             "columns": [str(name) for name in features.columns],
-            "rows": [
-                [None if math.isnan(value) else value for value in row]
-                for row in features.to_numpy(dtype="float64").tolist()
-            ],
+            "rows": json_rows(features),
             "target_name": target_name,
             "target": list(target),
         }

@@ -44,6 +44,7 @@ from sklearn.pipeline import Pipeline
 from ml_model.domain import Registered, TrainingResult, reason
 from ml_model.errors import JobGivenUp, ModelStoreUnavailable
 from ml_model.repository.model_store import FINGERPRINT_TAG
+from modelkit.features import columns_of, example_of
 from modelkit.storage import log_model_options
 
 with warnings.catch_warnings():
@@ -217,10 +218,15 @@ def _dataset_input(result: TrainingResult) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def _signature(example: pd.DataFrame, pipeline: Pipeline) -> ModelSignature:
-    """Return columns of numbers, none of them required: the pipeline imputes what is missing."""
-    columns = Schema([ColSpec("double", str(name), required=False) for name in example.columns])
-    outputs = infer_signature(example, pipeline.predict(example)).outputs
+def _signature(features: pd.DataFrame, pipeline: Pipeline) -> ModelSignature:
+    """Return the columns, none of them required: the pipeline knows what is missing."""
+    columns = Schema(
+        [
+            ColSpec(column.type, column.name, required=column.required)
+            for column in columns_of(features)
+        ]
+    )
+    outputs = infer_signature(None, pipeline.predict(features)).outputs
     return ModelSignature(columns, outputs)
 
 
@@ -236,7 +242,6 @@ def _log_model(
     The steps of `mlflow.sklearn.log_model`, which itself works on the active run of the process
     and loads the model twice more to predict the example.
     """
-    example = features.head(EXAMPLE_ROWS)
     logged = client.create_logged_model(experiment_id, "model", source_run_id=run_id)
     model_id = str(logged.model_id)
     description = Model(
@@ -251,8 +256,8 @@ def _log_model(
             pipeline,
             str(path),
             mlflow_model=description,
-            signature=_signature(example, pipeline),
-            input_example=example,
+            signature=_signature(features.head(EXAMPLE_ROWS), pipeline),
+            input_example=example_of(features, EXAMPLE_ROWS),
             **log_model_options(),
         )
         client.log_model_artifacts(model_id, str(path))

@@ -1,6 +1,5 @@
 """Which rows a version is compared on, when datasets are loaded."""
 
-from ml_model.errors import ScoringFailed
 from ml_model.held_out import HeldOut, held_out_of
 from ml_model.repository.sets import SqlSets
 from schema.sets import DatasetNotFound, SetChanged, SetNotLoaded
@@ -14,5 +13,5 @@ def testing_rows(sets: SqlSets, dataset_name: str, dataset_version: int) -> Held
         load = sets.get_load("testing", dataset_name, dataset_version)
         rows = sets.read_rows(load)
         return None if rows is None else held_out_of(TESTING_SET, load.dataset, rows)
-    except (SetNotLoaded, DatasetNotFound, SetChanged, ScoringFailed):
+    except (SetNotLoaded, DatasetNotFound, SetChanged):
         return None

@@ -167,12 +167,16 @@ class OnlineTraining:
         return row.id
 
 
-def _checked(dataset: Dataset, features: Sequence[Any]) -> list[Any]:
-    columns = [
+def dataset_columns(dataset: Dataset) -> list[InputColumn]:
+    """Return a dataset's features as rows of it come in: null is a missing value."""
+    return [
         InputColumn(column.name, COLUMN_TYPES[column.type], required=False)
         for column in dataset.features
     ]
-    InputRows(columns).from_lists([list(features)], path="features", single=True)
+
+
+def _checked(dataset: Dataset, features: Sequence[Any]) -> list[Any]:
+    InputRows(dataset_columns(dataset)).from_lists([list(features)], path="features", single=True)
     return list(features)
 
 

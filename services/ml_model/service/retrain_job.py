@@ -17,13 +17,16 @@ from ml_model.repository.training_rows import SqlTrainingRows, TrainingRow
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.job_runs import JobRuns
 from ml_model.service.model_terms import class_text, columns_for
-from ml_model.service.online_training import OnlineTraining
+from ml_model.service.online_training import OnlineTraining, dataset_columns
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import SlotService
 from ml_model.service.version_training import LabelledRows, Plan, Source, VersionTraining, labelled
 from modelkit.errors import ModelNotFound
+from modelkit.features import has_text, json_rows, rows_of, typed_frame
 from modelkit.holding_back import evenly_chosen
+from modelkit.input_rows import InvalidRows
 from modelkit.registry import get_entry
+from modelkit.servable import Rows, ServableModel
 from schema.sets import Dataset, SetChanged, due_call
 from servicekit.database import Database
 
@@ -225,16 +228,30 @@ class RetrainJob:
     def _score(self, version_id: int, rows: LabelledRows, dataset: Dataset) -> float | None:
         """Return a version's accuracy as it serves; None where columns or classes are others."""
         model = self._serving.load(version_id)
-        columns = columns_for(model, list(rows.features.columns))
-        if columns is None or model.task != "classification" or not model.numeric:
+        taken = _rows_for(model, rows.features)
+        if taken is None or model.task != "classification":
             return None
         truth = [class_text(model, label, dataset) for label in rows.labels]
         if not set(truth) & {str(label) for label in model.classes}:
             # Its classes are others altogether: 0 % would say that it errs.
             return None
-        found = model.predict(rows.features[columns].to_numpy(dtype="float64")).labels
+        found = model.predict(taken).labels
         right = [str(a) == b for a, b in zip(found, truth, strict=True)]
         return sum(right) / len(right)
+
+
+def _rows_for(model: ServableModel, features: pd.DataFrame) -> Rows | None:
+    """Return the rows as a model takes them; None where it takes others."""
+    columns = columns_for(model, list(features.columns))
+    if columns is None:
+        return None
+    chosen = features[columns]
+    if model.numeric and not has_text(chosen):
+        return rows_of(chosen)
+    try:
+        return model.rows_from_lists(json_rows(chosen))
+    except InvalidRows:
+        return None
 
 
 def _is_ours(model_name: str) -> bool:
@@ -259,9 +276,7 @@ def held_back_places(rows: Sequence[TrainingRow]) -> list[bool]:
 
 
 def _as_rows(rows: Sequence[TrainingRow], dataset: Dataset) -> LabelledRows:
-    features = pd.DataFrame(
-        [list(row.features) for row in rows], columns=dataset.feature_names, dtype="float64"
-    )
+    features = typed_frame([row.features for row in rows], dataset_columns(dataset))
     return LabelledRows(features, [row.target for row in rows])
 
 

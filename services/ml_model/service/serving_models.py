@@ -14,7 +14,7 @@ from ml_model.repository.model_uris import PARITY_TAG, ModelSource, ModelUris
 from ml_model.repository.serving_models import SqlServingModels
 from ml_model.repository.sets import SqlSets
 from modelkit.input_rows import InputColumn
-from modelkit.servable import ServableModel, ServingForm
+from modelkit.servable import Rows, ServableModel, ServingForm
 from servicekit.database import Database
 from servicekit.errors import DomainError
 
@@ -81,8 +81,8 @@ class ServingModels:
         self,
         version: ModelVersion,
         pipeline: Any,
-        columns: Sequence[str],
-        rows: Any,
+        columns: Sequence[InputColumn],
+        rows: Rows,
         source: str,
         class_names: Mapping[str, str] | None = None,
     ) -> None:
@@ -91,9 +91,9 @@ class ServingModels:
         Parameters
         ----------
         version : recorded in this transaction or before. If it has its form, nothing is done.
-        pipeline : the version's fitted pipeline; it imputes, so null is allowed everywhere.
-        columns : names of its columns, all numeric, in order.
-        rows : float64 (n, k), NaN where missing: at least one row to compare on, best held out.
+        pipeline : the version's fitted pipeline.
+        columns : its columns, in order.
+        rows : at least one row to compare on, best held out; see `modelkit.features.rows_of`.
         source : where these rows come from, in words.
         class_names : names for people by the class as text.
 
@@ -111,7 +111,7 @@ class ServingModels:
         known = class_names or {}
         form = make_serving_form(
             pipeline,
-            [InputColumn(name, "double", required=False) for name in columns],
+            columns,
             rows,
             [known.get(name, name) for name in names],
             source,

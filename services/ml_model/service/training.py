@@ -27,6 +27,8 @@ from ml_model.service.held_out_rows import testing_rows
 from ml_model.service.lifecycle import get_deployment, get_trainable
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import Follower
+from modelkit.features import columns_of
+from modelkit.pipeline import pipeline_version
 from schema.locks import SLOT_LOCK
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
@@ -89,7 +91,10 @@ class TrainingService:
 
     def _train_on(self, deployment: Deployment, load: SetLoad, rows: pd.DataFrame) -> Score | None:
         """Train, deploy and store; None where the set was replaced meanwhile."""
-        fingerprint = training_fingerprint(deployment, load.dataset.id, load.content_hash)
+        columns = columns_of(features_of(rows, load.dataset.target.name))
+        fingerprint = training_fingerprint(
+            deployment, load.dataset.id, load.content_hash, pipeline_version(columns)
+        )
         with self._database.transaction():
             self._ledger.lock(f"cellar.training.{fingerprint}")
             known = self._known(fingerprint, load, rows)

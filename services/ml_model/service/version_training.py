@@ -22,6 +22,7 @@ from ml_model.repository.trained_versions import SqlTrainedVersions
 from ml_model.repository.training_traces import JOB_TAG
 from ml_model.service.job_runs import JobRuns
 from ml_model.service.serving_models import ServingModels
+from modelkit.features import columns_of, rows_of
 from servicekit.database import Database
 
 DRIFT_SAMPLE = "drift sample"
@@ -29,7 +30,7 @@ DRIFT_SAMPLE = "drift sample"
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Rows with their labels: `features` (n, k) float64, NaN where missing, and n labels."""
+    """Rows with their labels: `features` (n, k) as `feature_frame` gives them, and n labels."""
 
     features: pd.DataFrame
     labels: Sequence[Any]
@@ -167,8 +168,8 @@ class VersionTraining:
             self._serving.prepare_trained(
                 version,
                 pipeline,
-                [str(name) for name in plan.rows.features.columns],
-                plan.held_back.features.to_numpy(dtype="float64"),
+                columns_of(plan.rows.features),
+                rows_of(plan.held_back.features),
                 DRIFT_SAMPLE,
                 {str(label): name for label, name in zip(classes, names, strict=False)},
             )
@@ -237,5 +238,9 @@ def _measures(pipeline: Pipeline, rows: LabelledRows) -> dict[str, float]:
 
 def _content_hash(rows: LabelledRows) -> str:
     digest = hashlib.sha256(canonical([list(rows.features.columns), list(rows.labels)]).encode())
-    digest.update(np.ascontiguousarray(rows.features.to_numpy(dtype="float64")).tobytes())
+    values = rows_of(rows.features)
+    if isinstance(values, np.ndarray):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    else:
+        digest.update(canonical(values).encode())
     return digest.hexdigest()

@@ -46,6 +46,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", ".*Any type hint.*", UserWarning)
     import mlflow.pyfunc
 
+from modelkit.features import columns_of, example_of
 from modelkit.pipeline import build_pipeline
 from modelkit.storage import log_model_options
 from tracking.domain import FAILURE_TAG, RunRecord, TrainingSet
@@ -263,14 +264,13 @@ class MlflowStore:
 
 
 def _save(pipeline: Pipeline, training_set: TrainingSet, description: Model, path: Path) -> None:
-    example = training_set.rows.head(EXAMPLE_ROWS)
     names = _class_names(pipeline, training_set)
     mlflow.sklearn.save_model(
         pipeline,
         str(path),
         mlflow_model=description,
-        signature=_signature(example, pipeline),
-        input_example=example,
+        signature=_signature(training_set.rows.head(EXAMPLE_ROWS), pipeline),
+        input_example=example_of(training_set.rows, EXAMPLE_ROWS),
         metadata=None if names is None else {"class_names": names},
         **log_model_options(),
     )
@@ -284,10 +284,15 @@ def _class_names(pipeline: Pipeline, training_set: TrainingSet) -> list[str] | N
     return [name_of[label] for label in pipeline.classes_.tolist()]
 
 
-def _signature(example: pd.DataFrame, pipeline: Pipeline) -> ModelSignature:
-    """Return columns of numbers, none of them required: the pipeline imputes what is missing."""
-    columns = Schema([ColSpec("double", str(name), required=False) for name in example.columns])
-    outputs = infer_signature(example, pipeline.predict(example)).outputs
+def _signature(features: pd.DataFrame, pipeline: Pipeline) -> ModelSignature:
+    """Return the columns, none of them required: the pipeline knows what is missing."""
+    columns = Schema(
+        [
+            ColSpec(column.type, column.name, required=column.required)
+            for column in columns_of(features)
+        ]
+    )
+    outputs = infer_signature(None, pipeline.predict(features)).outputs
     return ModelSignature(columns, outputs)
 
 
@@ -299,8 +304,7 @@ def _dataset_input(training_set: TrainingSet) -> DatasetInput:
         "set_name": "training",
     }
     columns = [
-        {"type": "double" if kind.kind == "f" else str(kind), "name": name, "required": False}
-        for name, kind in rows.dtypes.items()
+        {"type": column.type, "name": column.name, "required": False} for column in columns_of(rows)
     ]
     dataset = Dataset(
         name=f"{training_set.dataset_name}_v{training_set.dataset_version}",

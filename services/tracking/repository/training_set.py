@@ -2,6 +2,7 @@
 
 from sqlalchemy.orm import Session, scoped_session
 
+from modelkit.features import feature_frame
 from schema.sets import LoadedSets
 from tracking.domain import TrainingSet
 from tracking.errors import SearchFailed
@@ -39,7 +40,7 @@ class TrainingSets:
             dataset_name=dataset.name,
             dataset_version=dataset.version,
             content_hash=load.content_hash,
-            rows=rows[dataset.feature_names],
+            rows=feature_frame(rows[dataset.feature_names]),
             labels=rows[dataset.target.name].to_numpy(),
             classes=dataset.classes,
             class_names=dataset.class_names,

@@ -15,7 +15,8 @@ from sklearn.base import clone
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
 
-from modelkit.pipeline import MODEL_STEP, build_pipeline
+from modelkit.features import columns_of
+from modelkit.pipeline import MODEL_STEP, build_pipeline, forget_rare_texts
 from modelkit.registry import get_entry
 from modelkit.validation import check_grid
 from modelkit.values import value_from_json
@@ -103,7 +104,7 @@ def search(plan: SearchPlan, training_set: TrainingSet, jobs: int) -> SearchOutc
         Every candidate fails; the message is the estimator's (or the scorer's) own reason.
     """
     pipeline = build_pipeline(
-        plan.model_name, {}, list(training_set.rows.columns), training_set.classes
+        plan.model_name, {}, columns_of(training_set.rows), training_set.classes
     )
     grid = {
         f"{MODEL_STEP}__{name}": [value_from_json(value, training_set.classes) for value in values]
@@ -123,6 +124,7 @@ def search(plan: SearchPlan, training_set: TrainingSet, jobs: int) -> SearchOutc
     except Exception as error:
         reason = _reason_of_failure(pipeline, grid, plan, training_set) or str(error)
         raise _failed(plan, reason) from error
+    forget_rare_texts(grid_search.best_estimator_)
     results = grid_search.cv_results_
     if np.isnan(results["mean_test_score"]).all():
         why = _reason_of_failure(pipeline, grid, plan, training_set)

@@ -10,7 +10,7 @@ import pytest
 from ml_model import domain, fitting
 from ml_model.domain import Deployment, ModelVersion, Score
 from ml_model.errors import ScoringFailed, TrainingFailed
-from modelkit.pipeline import build_pipeline
+from modelkit.pipeline import MIXED_PIPELINE_VERSION, PIPELINE_VERSION, build_pipeline
 
 VERSION = ModelVersion(1, "SVC", 3, "SVC", "f", 1, "wine", 1)
 DEPLOYMENT = Deployment(1, "DecisionTree", {"max_depth": 2}, None, None)
@@ -117,10 +117,30 @@ def test_what_cannot_be_trained_or_scored_says_why() -> None:
     fitted = build_pipeline("DecisionTree", {}, ["x"]).fit(np.array([[1.0], [2.0]]), [0, 1])
     with pytest.raises(ScoringFailed, match="No row of the set has a label"):
         fitting.predict(fitted, rows_of([None] * 4, "Int64"), "kind", [])
-    text = rows_of([0, 0, 1, 1], "Int64").astype({"x": "object"})
-    text["x"] = ["a", "b", "c", "d"]
-    with pytest.raises(ScoringFailed, match="x holds text"):
+    numbers = rows_of([0, 0, 1, 1], "Int64")
+    fitted = fitting.fit(DEPLOYMENT, numbers, "kind", [0, 1])
+    text = numbers.assign(x=pd.Series(["a", "b", "c", "d"], index=numbers.index, dtype=object))
+    with pytest.raises(ScoringFailed, match="non-numeric data"):
         fitting.predict(fitted, text, "kind", [0, 1])
+
+
+def test_text_and_truth_values_are_fitted_and_scored_as_they_are() -> None:
+    rows = rows_of(["p", "q", "p", "q"], "object")
+    texts = pd.Series(["a", "b", "a", "b"], index=rows.index, dtype=object)
+    truths = pd.Series([True, False, None, False], index=rows.index).astype("boolean")
+    rows = rows.assign(x=1.0, t=texts, b=truths)
+    pipeline = fitting.fit(DEPLOYMENT, rows, "kind", ["p", "q"])
+    rows.loc[12, "t"] = None
+    rows.loc[13, "t"] = "never seen"
+    found = fitting.predict(pipeline, rows, "kind", ["p", "q"])
+    assert found.classes[[0, 3]].tolist() == ["p", "q"]
+    assert found.score >= 0.5
+
+
+def test_a_pipeline_of_another_version_has_another_fingerprint() -> None:
+    first = fitting.training_fingerprint(DEPLOYMENT, 1, "rows")
+    assert fitting.training_fingerprint(DEPLOYMENT, 1, "rows", PIPELINE_VERSION) == first
+    assert fitting.training_fingerprint(DEPLOYMENT, 1, "rows", MIXED_PIPELINE_VERSION) != first
 
 
 def test_a_reason_is_one_bearable_line() -> None:

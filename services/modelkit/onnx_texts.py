@@ -1,0 +1,96 @@
+"""ONNX nodes for one-hot encoded text with missing, rare and unknown values.
+
+skl2onnx's own nodes stop at a value that the encoder does not know, where scikit-learn counts it
+as a rare one or as none, and they know no missing text. They stay in use for all other encoders.
+"""
+
+from typing import Any
+
+import numpy as np
+from skl2onnx import update_registered_converter
+from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+from skl2onnx.operator_converters.one_hot_encoder import convert_sklearn_one_hot_encoder
+from skl2onnx.shape_calculators.one_hot_encoder import (
+    calculate_sklearn_one_hot_encoder_output_shapes,
+)
+from sklearn.preprocessing import OneHotEncoder
+
+from modelkit.onnx_nodes import Nodes
+from modelkit.servable import MISSING_TEXT
+
+
+def register() -> None:
+    """Make skl2onnx use the nodes of this module, in this process."""
+    update_registered_converter(OneHotEncoder, "CellarOneHotEncoder", _shapes, _encoder)
+
+
+def _shapes(operator: Any) -> None:
+    if not _is_of_texts(operator):
+        calculate_sklearn_one_hot_encoder_output_shapes(operator)
+        return
+    width = sum(columns for _, columns, _ in _places(operator.raw_operator))
+    count = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = DoubleTensorType([count, width])
+
+
+def _encoder(scope: Any, operator: Any, container: Any) -> None:
+    if not _is_of_texts(operator):
+        convert_sklearn_one_hot_encoder(scope, operator, container)
+        return
+    nodes = Nodes(scope, operator, container, texts=True)
+    blocks = []
+    for text, (place_of, columns, unknown) in zip(
+        nodes.inputs, _places(nodes.estimator), strict=True
+    ):
+        place = nodes(
+            "LabelEncoder",
+            text,
+            op_domain="ai.onnx.ml",
+            op_version=2,
+            keys_strings=list(place_of),
+            values_int64s=list(place_of.values()),
+            default_int64=unknown,
+        )
+        # One row per place, and one without a 1 for what is in no column.
+        rows = nodes.constant(np.eye(columns + 1)[:, :columns])
+        flat = nodes("Reshape", place, nodes.constant([-1]))
+        blocks.append(nodes("Gather", rows, flat, axis=0))
+    nodes("Concat", *blocks, axis=1, output=nodes.outputs[0])
+
+
+def _is_of_texts(operator: Any) -> bool:
+    """Tell whether an encoder takes columns of text and lets unknown ones pass."""
+    encoder = operator.raw_operator
+    return (
+        encoder.handle_unknown in ("ignore", "infrequent_if_exist")
+        and encoder.drop is None
+        and len(operator.inputs) == len(encoder.categories_)
+        and all(isinstance(item.type, StringTensorType) for item in operator.inputs)
+        and all(
+            value is None or isinstance(value, str)
+            for categories in encoder.categories_
+            for value in categories
+        )
+    )
+
+
+def _places(encoder: Any) -> list[tuple[dict[str, int], int, int]]:
+    """Return for each column the place of its texts, how many there are, and that of unknown ones.
+
+    What is in no column has the place behind the last. Rare texts share the last column.
+    """
+    found = []
+    rare_ones = getattr(encoder, "infrequent_categories_", [None] * len(encoder.categories_))
+    for categories, rare in zip(encoder.categories_, rare_ones, strict=True):
+        rare_here = set() if rare is None else set(rare)
+        own = [value for value in categories if value not in rare_here]
+        columns = len(own) + bool(rare_here)
+        shared = encoder.handle_unknown == "infrequent_if_exist" and rare_here
+        place_of = {_text(value): place for place, value in enumerate(own)}
+        place_of |= {_text(value): len(own) for value in rare_here}
+        found.append((place_of, columns, len(own) if shared else columns))
+    return found
+
+
+def _text(value: str | None) -> str:
+    return MISSING_TEXT if value is None else value
