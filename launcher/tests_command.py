@@ -12,6 +12,7 @@ from pathlib import Path
 from launcher.env_file import ensure_env_file, read_env_file
 from launcher.errors import LaunchError
 from launcher.local_suite import LocalSuite
+from launcher.npm_packages import install_npm_packages, npm_packages_are_there
 from launcher.packages import ensure_packages
 from launcher.places import ROOT, Places
 from launcher.ports import free_ports
@@ -61,9 +62,14 @@ def run_tests(places: Places, arguments: Sequence[str]) -> int:
     if "containers" in folders and not _engine_answers():
         folders.remove("containers")
         run.leave_out("containers", "no Docker engine with compose answers")
+    # A path among pytest's arguments says which tests; folders beside it would add to them.
+    named = [
+        path for path in (argument.split("::")[0] for argument in further) if Path(path).exists()
+    ]
+    pages = any("pages" in Path(path).parts for path in named or folders)
+    if pages or "postman" in parts:
+        _have_npm_packages(run)
     if folders:
-        # A path among pytest's arguments says which tests; folders beside it would add to them.
-        named = any(Path(argument.split("::")[0]).exists() for argument in further)
         where = [] if named else [f"tests/{folder}" for folder in folders if _has_tests(folder)]
         if where or named:
             run.program("pytest", "pytest", *where, *further)
@@ -153,6 +159,25 @@ def _run_collection(newman: str) -> bool:
             return False
         finally:
             suite.down()
+
+
+def _have_npm_packages(run: _Run) -> None:
+    """Have newman and axe-core; without axe-core the tests that audit the pages fail."""
+    if npm_packages_are_there():
+        return
+    if shutil.which("npm") is None:
+        run.leave_out("newman and axe-core", "npm is missing: install Node.js with npm")
+        return
+    run.step("npm packages", _install_npm_packages)
+
+
+def _install_npm_packages() -> bool:
+    try:
+        install_npm_packages()
+    except LaunchError as error:
+        console.print(f"{error} {error.advice}\n{error.detail}", markup=False)
+        return False
+    return True
 
 
 def _newman() -> str | None:

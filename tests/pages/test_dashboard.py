@@ -4,44 +4,20 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import Client
-from tests.pages.conftest import Visit
+from tests.pages.conftest import ROW, Visit, show_instead
 from tests.pages.test_pages import host
 from tests.support.running_suite import OwnSuite, RunningSuite
-
-ROW = [13.2, 1.78, 2.14, 11.2, 100.0, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050.0]
 
 KEEP_WHAT_IS_COPIED = """
 Object.defineProperty(navigator, "clipboard", {
   value: { writeText: async (text) => { window.copied = text; } },
 });
 """
-
-
-@pytest.fixture(scope="module")
-def serving(suite: RunningSuite) -> RunningSuite:
-    """Two versions in the slots, some predictions, labels, and a drift check."""
-    client = Client(suite)
-    client.load_all()
-    for name in ("LogisticRegression", "RandomForest"):
-        client.set_model(name)
-        client.score("training")
-        if name == "LogisticRegression":
-            version = suite.ask("GET", "ml_model", "/root/ml")["model_version"]
-    uri = f"models:/LogisticRegression/{version}"
-    suite.ask("POST", "ml_model", "/update-model", {"model_uri": uri})
-    suite.ask("POST", "ml_model", "/set-canary-probability", {"probability": 1.0})
-    for _ in range(5):
-        answer = suite.ask("POST", "ml_model", "/predict", {"features": ROW})
-        label = {"request_id": answer["request_id"], "label": answer["prediction"]}
-        suite.ask("POST", "ml_model", "/labels", label)
-    rows = [[value * (1 + number / 500) for value in ROW] for number in range(60)]
-    suite.ask("POST", "monitoring", "/data-drift", {"data": rows})
-    return suite
 
 
 @pytest.fixture
@@ -73,7 +49,13 @@ def test_it_shows_what_there_is_and_asks_nobody_else(
     assert visit.hosts == {host(serving.monitoring_url)}
 
 
-def test_one_check_stands_in_the_middle_of_an_hour(page: Page) -> None:
+def test_one_check_stands_in_the_middle_of_an_hour(serving: RunningSuite, visit: Visit) -> None:
+    page = visit.page
+
+    def keep_the_newest(sections: dict[str, Any]) -> None:
+        del sections["drift"]["data"]["drift_checks"][1:]
+
+    show_instead(page, serving, keep_the_newest)
     chart = page.locator("#drift-chart .u-over")
     expect(page.locator("#drift-rows tr")).to_have_count(1)
     chart.hover()

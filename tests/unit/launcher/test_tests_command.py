@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from launcher import tests_command
+from launcher.errors import LaunchError
 from launcher.places import ROOT, Places
 
 Commands = list[list[str]]
@@ -19,6 +20,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
     run: Commands = []
     monkeypatch.setattr(tests_command, "ensure_packages", lambda places, wanted: None)
     monkeypatch.setattr(tests_command, "_first_program", lambda names: "/usr/bin/chromium")
+    monkeypatch.setattr(tests_command, "npm_packages_are_there", lambda: True)
     monkeypatch.setattr(tests_command, "_newman", lambda: "/usr/bin/newman")
     monkeypatch.setattr(tests_command, "_run_collection", lambda newman: not run.append([newman]))
 
@@ -91,6 +93,65 @@ def test_a_missing_tool_is_named_and_fails_in_ci_only(
     printed = capsys.readouterr().out
     assert "newman is missing" in printed
     assert "1 passed" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments, wanted",
+    [
+        (["pages"], True),
+        (["postman"], True),
+        ([], True),
+        (["tests/pages"], True),
+        (["unit", "types"], False),
+        (["tests/unit"], False),
+    ],
+)
+def test_npm_packages_are_installed_for_the_parts_that_use_them(
+    commands: Commands,
+    run_tests: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    wanted: bool,
+) -> None:
+    installed: list[bool] = []
+    monkeypatch.setattr(tests_command, "npm_packages_are_there", lambda: False)
+    monkeypatch.setattr(tests_command.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(tests_command, "install_npm_packages", lambda: installed.append(True))
+
+    assert run_tests(*arguments) == 0
+    assert bool(installed) == wanted
+
+
+def test_packages_that_cannot_be_had_are_a_failure_that_says_why(
+    commands: Commands,
+    run_tests: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse() -> None:
+        raise LaunchError("They could not be installed.", "Is the registry reachable?", "E404")
+
+    monkeypatch.setattr(tests_command, "npm_packages_are_there", lambda: False)
+    monkeypatch.setattr(tests_command.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(tests_command, "install_npm_packages", refuse)
+
+    assert run_tests("pages") == 1
+    assert "They could not be installed. Is the registry reachable?" in capsys.readouterr().out
+    assert commands == [["pytest", "tests/pages"]]
+
+
+def test_without_npm_the_missing_packages_are_named(
+    commands: Commands,
+    run_tests: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tests_command, "npm_packages_are_there", lambda: False)
+    monkeypatch.setattr(tests_command.shutil, "which", lambda name: None)
+
+    run_tests("pages")
+    assert "npm is missing" in capsys.readouterr().out
+    assert commands == [["pytest", "tests/pages"]]
 
 
 def test_a_failing_step_does_not_stop_the_others(

@@ -63,5 +63,7 @@ export function offer(button, call) {
 }
 
 export function curlButton(call) {
-  return offer(el("button", { class: "curl" }), typeof call === "function" ? call : () => call);
+  const ready = typeof call === "function" ? call : () => call;
+  const { method = "GET", path } = ready();
+  return offer(el("button", { class: "curl", data: { focus: `${method} ${path}` } }), ready);
 }

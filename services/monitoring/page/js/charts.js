@@ -43,7 +43,7 @@ export class Chart {
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { drag: { setScale: false, x: false, y: false }, points: { size: 7 } },
       legend: { live: true },
-      padding: [10, 12, 0, 0],
+      padding: [10, 22, 0, 0],
       scales: { x: { time: true, ...(timeline ?? {}) }, y: { range: range ?? ((_chart, _low, high) => [0, Math.max(1, (high ?? 0) * 1.12)]) } },
       axes: [
         axis({ space: 70, size: 32, values: [

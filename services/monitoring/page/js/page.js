@@ -3,7 +3,7 @@
 import { whenDone } from "./act.js";
 import { address, offer, setMlModelPort } from "./calls.js";
 import { recolour } from "./charts.js";
-import { byId, keepTimes, setText } from "./dom.js";
+import { byId, keepTimes, readyTables, setText } from "./dom.js";
 import { instant } from "./format.js";
 import { Live } from "./live.js";
 import { readyNotices } from "./notices.js";
@@ -111,10 +111,13 @@ function readyPause(live) {
   button.addEventListener("click", () => {
     const paused = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(paused));
+    document.body.classList.toggle("paused", paused);
+    if (!paused) keepTimes();
     live.pause(paused);
   });
 }
 
+readyTables();
 for (const [section] of SECTIONS) {
   section.prepare?.();
   section.show(state);
@@ -122,8 +125,8 @@ for (const [section] of SECTIONS) {
 readyCalls();
 readyTheme();
 readyNotices();
-setInterval(keepTimes, 1000);
 const live = new Live({ onSections: take, onMode: showMode });
 whenDone(() => live.refresh());
 readyPause(live);
+setInterval(() => live.paused || keepTimes(), 1000);
 live.start();

@@ -1,7 +1,7 @@
 // Drift checks over time, and the columns of each.
 
 import { Chart } from "../charts.js";
-import { badge, byId, el, number, showRows, td, unfold, when } from "../dom.js";
+import { badge, byId, el, named, number, showRows, td, unfold, when } from "../dom.js";
 import { count, figure, instant, isNumber, percent, plain, versionName } from "../format.js";
 
 let chart;
@@ -43,7 +43,7 @@ export function show({ drift }) {
     empty: "No drift check yet. The first one: `POST /data-drift` on monitoring, or `POST /inference` on the ML service",
     cells: (item) => [
       td(when(item.created_at)), td(badge(item.verdict)), number(percent(item.share_drifted, 0)), number(count(item.row_count ?? item.rows)),
-      td(versionName(item)), td(plain(item.reference), { class: "wrap" }), td(columns(item)),
+      named(versionName(item)), td(plain(item.reference), { class: "wrap" }), td(columns(item), { class: "unfolds" }),
     ],
   });
 }
@@ -54,7 +54,9 @@ function columns(item) {
   if (list.length === 0) return "–";
   const isDrifted = (column) => column.drifted ?? column.drift ?? column.drift_detected ?? column.verdict === "drift";
   const drifted = list.filter(isDrifted);
-  return unfold(`columns ${item.id}`, drifted.length ? drifted.map((column) => column.column ?? column.name).join(", ") : `${count(list.length)} columns`,
+  const first = drifted.slice(0, 3).map((column) => column.column ?? column.name).join(", ");
+  const more = drifted.length > 3 ? ` and ${count(drifted.length - 3)} more` : "";
+  return unfold(`columns ${item.id}`, drifted.length ? `${first}${more}` : `${count(list.length)} columns`,
     el("dl", { class: "facts tight" }, list.map((column) => el("div", {},
       el("dt", {}, column.column ?? column.name),
       el("dd", { class: isDrifted(column) ? "bad" : "" }, sentence(column))))));
@@ -62,7 +64,7 @@ function columns(item) {
 
 function sentence(column) {
   const parts = [];
-  if (column.statistic_name ?? column.test) parts.push(column.statistic_name ?? column.test);
+  if (column.statistic_name ?? column.test) parts.push((column.statistic_name ?? column.test).replaceAll("_", " "));
   if (isNumber(column.statistic)) parts.push(`statistic ${figure(column.statistic)}`);
   if (isNumber(column.distance)) parts.push(`distance ${figure(column.distance)}`);
   if (isNumber(column.p_value)) parts.push(`p ${figure(column.p_value, 2)}`);

@@ -1,6 +1,6 @@
 // The newest predictions.
 
-import { badge, byId, el, number, showRows, td, unfold, when } from "../dom.js";
+import { badge, byId, el, named, number, showRows, td, unfold, when } from "../dom.js";
 import { figure, isNumber, milliseconds, percent, plain, versionName } from "../format.js";
 
 export function show({ history }) {
@@ -10,12 +10,12 @@ export function show({ history }) {
     cells: (item) => [
       td(when(item.created_at ?? item.timestamp)),
       td(badge(item.slot ?? item.model_used ?? "–")),
-      td(versionName(item)),
-      td(item.error ? el("span", { class: "bad" }, item.error) : predicted(item)),
+      named(versionName(item)),
+      named(item.error ? el("span", { class: "bad" }, item.error) : predicted(item)),
       number(percent(confidence(item))),
       number(latency(item)),
       td(el("code", { title: item.request_id ?? "" }, short(item))),
-      td(inputs(item)),
+      td(inputs(item), { class: "unfolds" }),
     ],
   });
 }

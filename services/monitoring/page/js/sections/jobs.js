@@ -2,7 +2,7 @@
 
 import { act, agreed } from "../act.js";
 import { curlButton } from "../calls.js";
-import { badge, byId, el, number, showRows, td, when } from "../dom.js";
+import { badge, byId, el, number, showRows, td, unseen, when } from "../dom.js";
 import { instant, isNumber, percent, plain, seconds } from "../format.js";
 
 const OPEN = ["queued", "running"];
@@ -34,8 +34,8 @@ export function show({ jobs }) {
       td([
         isOpen(job) ? el("button", {
           type: "button", class: "small danger", data: { focus: "cancel" }, disabled: Boolean(job.cancel_requested),
-          "aria-label": `Cancel job ${idOf(job)}`, on: { click: (event) => cancel(job, event.currentTarget) },
-        }, "Cancel") : null,
+          on: { click: (event) => cancel(job, event.currentTarget) },
+        }, "Cancel", unseen(` job ${idOf(job)}`)) : null,
         isOpen(job) ? curlButton({ method: "POST", path: `/jobs/${idOf(job)}/cancel` }) : curlButton({ path: `/jobs/${idOf(job)}` }),
       ].filter(Boolean)),
     ],

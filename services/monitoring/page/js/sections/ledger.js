@@ -2,7 +2,7 @@
 
 import { act, agreed } from "../act.js";
 import { curlButton } from "../calls.js";
-import { badge, byId, el, number, showRows, td, when } from "../dom.js";
+import { badge, byId, el, named, number, showRows, td, unseen, when } from "../dom.js";
 import { percent, plain, versionName } from "../format.js";
 
 async function rollBack(entry, button) {
@@ -25,18 +25,18 @@ export function show({ deployments }) {
     cells: (entry) => [
       number(String(entry.id)),
       td(when(entry.created_at)),
-      td([badge(entry.slot, entry.slot === "split" ? "plain" : entry.slot), ` ${plain(entry.action).replaceAll("_", " ")}`]),
-      td(nameOf(entry, "current")),
-      td(nameOf(entry, "next")),
+      td([badge(entry.slot, entry.slot === "split" ? "neutral" : entry.slot), ` ${plain(entry.action).replaceAll("_", " ")}`]),
+      named(nameOf(entry, "current")),
+      named(nameOf(entry, "next")),
       number(percent(entry.canary_probability)),
       td(entry.shadow ? "on" : "off"),
       td(plain(entry.actor)),
       td(plain(entry.reason), { class: "wrap" }),
       td(entry.newest ? el("span", { class: "quiet" }, "serves now") : el("span", { class: "row" },
         el("button", {
-          type: "button", class: "small danger", data: { focus: "back" }, "aria-label": `Roll back to entry ${entry.id}`,
+          type: "button", class: "small danger", data: { focus: "back" },
           on: { click: (event) => rollBack(entry, event.currentTarget) },
-        }, "Roll back to this"),
+        }, "Roll back to this", unseen(`: entry ${entry.id}`)),
         curlButton({ method: "POST", path: "/rollback", body: { deployment_id: entry.id } }))),
     ],
   });

@@ -1,12 +1,18 @@
 // The figures one looks at first, each with the call it comes from.
 
 import { curlButton } from "../calls.js";
-import { byId, el, setText } from "../dom.js";
-import { ago, count, instant, isNumber, milliseconds, percent, versionName } from "../format.js";
+import { byId, el, redraw, setText, when } from "../dom.js";
+import { count, instant, isNumber, milliseconds, percent, versionName } from "../format.js";
 import { isOpen } from "./jobs.js";
 import { lastHour } from "./traffic.js";
 
 const TILES = [
+  { title: "Serves", call: { path: "/slots" }, of: ({ slots }) => {
+    if (!slots) return null;
+    if (!slots.current && !slots.next) return ["nothing", "no model is loaded"];
+    const share = slots.canary_probability;
+    return [versionName(slots.current), slots.next && share < 1 ? `${percent(1 - share)} goes to ${versionName(slots.next)}` : "answers every request"];
+  } },
   { title: "Requests", call: { path: "/metrics" }, of: ({ metrics }) => {
     if (!metrics) return null;
     const hour = lastHour(metrics.per_minute ?? []).reduce((sum, item) => sum + item.requests, 0);
@@ -24,12 +30,6 @@ const TILES = [
     const errors = hour.reduce((sum, item) => sum + (item.errors ?? 0), 0);
     return [requests ? percent(errors / requests, 2) : "–", `${count(errors)} in the last hour`, errors > 0];
   } },
-  { title: "Serves", call: { path: "/slots" }, of: ({ slots }) => {
-    if (!slots) return null;
-    if (!slots.current && !slots.next) return ["nothing", "no model is loaded"];
-    const share = slots.canary_probability;
-    return [versionName(slots.current), slots.next && share < 1 ? `${percent(1 - share)} goes to ${versionName(slots.next)}` : "answers every request"];
-  } },
   { title: "Accuracy by labels", call: { path: "/quality" }, of: ({ quality, slots }) => {
     if (!quality) return null;
     const found = (quality.quality ?? []).find((item) => !item.shadow && versionName(item) === versionName(slots?.current));
@@ -37,12 +37,12 @@ const TILES = [
       ? [percent(found.accuracy), `${count(found.labels ?? found.labelled ?? found.count)} labels on ${versionName(found)}`]
       : ["–", "no labels yet: POST /labels"];
   } },
-  { title: "Drift", call: { service: "monitoring", path: "/drift-checks?limit=50" }, of: ({ drift }) => {
+  { title: "Drift", timed: true, call: { service: "monitoring", path: "/drift-checks?limit=50" }, of: ({ drift }) => {
     const newest = (drift?.drift_checks ?? drift?.checks ?? [])[0];
     if (!drift) return null;
     if (!newest) return ["–", "no check yet"];
     return [{ drift: "drift", no_drift: "none", too_few_rows: "too few rows" }[newest.verdict] ?? newest.verdict,
-      `checked ${ago(instant(newest.created_at))}`, newest.verdict === "drift"];
+      newest.created_at, newest.verdict === "drift"];
   } },
   { title: "Jobs", call: { path: "/jobs" }, of: ({ jobs }) => {
     if (!jobs) return null;
@@ -68,7 +68,7 @@ export function show(state) {
   for (const { tile, value, more } of shown) {
     const [figure, text, alarming = false] = tile.of(state) ?? ["–", "not known yet"];
     setText(value, figure);
-    setText(more, text);
+    redraw(more, text, () => (tile.timed && instant(text) ? ["checked ", when(text)] : text));
     value.classList.toggle("bad", alarming);
   }
 }

@@ -2,7 +2,7 @@
 
 import { act, agreed } from "../act.js";
 import { curlButton } from "../calls.js";
-import { badge, byId, el, facts, number, redraw, showRows, td, unfold, when } from "../dom.js";
+import { badge, byId, el, facts, named, number, redraw, showRows, td, unfold, when } from "../dom.js";
 import { count, figure, isNumber, percent, plain, versionName } from "../format.js";
 
 const field = (name) => byId("rollout-form").elements[name].value;
@@ -49,14 +49,14 @@ export function show({ rollouts, rollout }) {
     key: (item) => item.id ?? item.created_at, empty: "None.",
     cells: (item) => [
       td(when(item.created_at)), td(badge(item.decision)), number(percent(item.next_share)), td(item.reason ?? "", { class: "wrap" }),
-      td(unfold(`decision ${item.id}`, "numbers", facts(Object.entries(item.numbers ?? {}).map(([name, value]) => [name.replaceAll("_", " "), plain(value)])))),
+      td(unfold(`decision ${item.id}`, "numbers", facts(Object.entries(item.numbers ?? {}).map(([name, value]) => [name.replaceAll("_", " "), plain(value)]))), { class: "unfolds" }),
     ],
   });
   byId("rollouts-box").hidden = all.length === 0;
   showRows(byId("rollouts"), all.slice(0, 10), {
     key: (item) => item.id, empty: "None.",
     cells: (item) => [
-      number(String(item.id)), td(badge(item.state)), td(nextName(item)), td(when(item.created_at)), td(item.reason ?? "", { class: "wrap" }),
+      number(String(item.id)), td(badge(item.state)), named(nextName(item)), td(when(item.created_at)), td(item.reason ?? "", { class: "wrap" }),
       td(curlButton({ path: `/rollouts/${item.id}` })),
     ],
   });

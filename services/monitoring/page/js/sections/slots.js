@@ -1,7 +1,7 @@
 // What serves: the two slots, the split between them, and the buttons that change them.
 
 import { act, agreed } from "../act.js";
-import { byId, el, facts, redraw, setText } from "../dom.js";
+import { byId, el, emptyText, facts, isOff, redraw, setOff, setText } from "../dom.js";
 import { count, isNumber, milliseconds, percent, versionName } from "../format.js";
 import { describeParity } from "./versions.js";
 
@@ -37,6 +37,7 @@ export function prepare() {
   });
   byId("accept").addEventListener("click", async (event) => {
     const button = event.currentTarget;
+    if (isOff(button)) return;
     const share = percent(slots?.canary_probability);
     const sure = await agreed("Accept next?",
       `${versionName(slots?.next)} becomes current as well and answers every request; ${versionName(slots?.current)} (now ${share} of the requests) stops serving. The ledger can roll this back.`,
@@ -47,6 +48,7 @@ export function prepare() {
     act("set_shadow", { body: bodies.shadow() }, event.currentTarget, (json) => json.status ?? "Shadow changed."));
   byId("rollback").addEventListener("click", async (event) => {
     const button = event.currentTarget;
+    if (isOff(button)) return;
     if (await agreed("Roll back?", "What serves goes back to the state before the last change, with its split and shadow.", "Roll back")) {
       await act("rollback", {}, button);
     }
@@ -63,8 +65,10 @@ export function show(state) {
   const current = isNumber(probability) ? probability : 1;
   byId("split-current").style.flexGrow = String(current);
   byId("split-next").style.flexGrow = String(1 - current);
-  setText(byId("split-current"), current > 0.12 ? `current ${percent(current)}` : "");
-  setText(byId("split-next"), current < 0.88 ? `next ${percent(1 - current)}` : "");
+  // A part too narrow for its words has none: they stand in the label and beside the slider too.
+  setText(byId("split-current"), current > 0.3 ? `current ${percent(current)}` : "");
+  setText(byId("split-next"), current < 0.7 ? `next ${percent(1 - current)}` : "");
+  byId("split").hidden = !slots?.current && !slots?.next;
   byId("split").setAttribute("aria-label",
     slots ? `Current answers ${percent(current)} of the requests, next ${percent(1 - current)}` : "The split is not known yet");
   if (!typing && slots && document.activeElement !== byId("probability") && document.activeElement !== byId("probability-range")) {
@@ -76,10 +80,10 @@ export function show(state) {
   const shadow = byId("shadow");
   shadow.setAttribute("aria-checked", String(Boolean(slots?.shadow)));
   setText(shadow, slots?.shadow ? "On" : "Off");
-  byId("accept").disabled = !slots?.next;
+  setOff(byId("accept"), !slots?.next);
   // Going back twice would go forward again: from there on the ledger says where to.
   const goneBack = state.deployments?.deployments?.[0]?.action === "rollback";
-  byId("rollback").disabled = !slots?.deployment_id || goneBack;
+  setOff(byId("rollback"), !slots?.deployment_id || goneBack);
   setText(byId("rollback-label"), goneBack ? "The last change went back; choose further states in the ledger" : "Undo the last change");
   setText(byId("agreement"), agreementText());
   const versions = state.versions?.versions ?? [];
@@ -97,7 +101,7 @@ function agreementText() {
 function showSlot(name, slot, empty) {
   const body = document.querySelector(`#slot-${name} .slot-body`);
   redraw(body, slot ?? empty, () => {
-    if (!slot) return el("p", { class: "empty" }, empty.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part)));
+    if (!slot) return el("p", { class: "empty" }, emptyText(empty));
     const time = slot.latency_ms ?? {};
     return [
       el("p", { class: "model" }, versionName(slot)),

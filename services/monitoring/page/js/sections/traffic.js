@@ -1,7 +1,7 @@
 // Requests and latency per minute, and which version answered how much.
 
 import { Chart, bars } from "../charts.js";
-import { byId, number, showRows, td } from "../dom.js";
+import { byId, named, number, showRows, td } from "../dom.js";
 import { count, figure, instant, isNumber, milliseconds, minute, percent } from "../format.js";
 
 const SHOWN_MINUTES = 60;
@@ -69,7 +69,7 @@ export function show({ metrics }) {
   const all = uses.reduce((sum, item) => sum + item.requests, 0);
   showRows(byId("use"), uses, {
     key: (item) => item.name, empty: "No version has answered yet. The first request: `POST /predict`",
-    cells: (item) => [td(item.name), number(count(item.requests)), number(percent(all ? item.requests / all : null))],
+    cells: (item) => [named(item.name.replace(/\/(\d+)$/, " v$1")), number(count(item.requests)), number(percent(all ? item.requests / all : null))],
   });
 }
 

@@ -1,7 +1,7 @@
 // The model versions known here: how they are served, and whether both runtimes say the same.
 
 import { curlButton } from "../calls.js";
-import { badge, byId, el, number, showRows, td, when } from "../dom.js";
+import { badge, byId, el, named, number, showRows, td, unseen, when } from "../dom.js";
 import { count, figure, isNumber, percent, versionName } from "../format.js";
 import { loadIntoNext } from "./slots.js";
 
@@ -35,16 +35,15 @@ export function show(state) {
       return [
         el("th", { scope: "row" }, versionName(item), item.dataset_name ? el("span", { class: "quiet" }, ` ${item.dataset_name}`) : null),
         td(uses.length ? uses.map((slot) => [badge(slot), " "]).flat() : el("span", { class: "quiet" }, "no")),
-        td(item.runtime ? badge(item.runtime, "plain") : "–"),
+        td(item.runtime ? badge(item.runtime, "neutral") : "–"),
         td(describeParity(item).replace(/^Parity: /, ""), { class: "wrap" }),
         number(qualityText(item.quality)),
         td(when(item.created_at)),
         td(el("span", { class: "row" },
           el("button", {
             type: "button", class: "small", data: { focus: `load ${item.model_uri}` },
-            "aria-label": `Load ${versionName(item)} into next`,
             on: { click: (event) => loadIntoNext(item.model_uri, event.currentTarget) },
-          }, "Load into next"),
+          }, "Load into next", unseen(`: ${versionName(item)}`)),
           curlButton({ method: "POST", path: "/update-model", body: { model_uri: item.model_uri } }))),
       ];
     },
