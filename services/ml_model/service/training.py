@@ -27,6 +27,7 @@ from ml_model.service.held_out_rows import testing_rows
 from ml_model.service.lifecycle import get_deployment, get_trainable
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import Follower
+from modelkit.validation import check_task
 from schema.locks import SLOT_LOCK
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
@@ -68,6 +69,8 @@ class TrainingService:
         ------
         SetNotLoaded, ModelNotSet
             Something is due first.
+        ModelOfAnotherTask
+            The model does not predict what the dataset's target is.
         TrainingFailed
             The estimator refuses.
         ModelChanged
@@ -89,6 +92,7 @@ class TrainingService:
 
     def _train_on(self, deployment: Deployment, load: SetLoad, rows: pd.DataFrame) -> Score | None:
         """Train, deploy and store; None where the set was replaced meanwhile."""
+        check_task(deployment.model_name, load.dataset.task, load.dataset.name)
         fingerprint = training_fingerprint(deployment, load.dataset.id, load.content_hash)
         with self._database.transaction():
             self._ledger.lock(f"cellar.training.{fingerprint}")
@@ -109,7 +113,16 @@ class TrainingService:
         if not stored:
             return None
         dataset = load.dataset
-        return Score(TRAINING, predictions.score, len(rows), version, dataset.name, dataset.version)
+        return Score(
+            TRAINING,
+            predictions.score,
+            len(rows),
+            version,
+            dataset.name,
+            dataset.version,
+            dataset.task,
+            predictions.metrics,
+        )
 
     def _known(self, fingerprint: str, load: SetLoad, rows: pd.DataFrame) -> Trained | None:
         """Return the version this training gave before, unless MLflow has lost it."""
@@ -151,7 +164,7 @@ class TrainingService:
                 pipeline=pipeline,
                 features=features_of(rows, target),
                 target_name=target,
-                score=predictions.score,
+                metrics=predictions.metrics,
                 started_ms=started_ms,
                 fit_s=fit_s,
             )
