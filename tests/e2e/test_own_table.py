@@ -105,13 +105,6 @@ def test_text_among_the_features_is_refused_with_its_reason(client: Client) -> N
     refused_everywhere(client, bring(client, as_csv(["size", "colour", "kind"], records)))
 
 
-def test_a_regression_is_refused_with_its_reason(client: Client) -> None:
-    records = [[f"{n / 7}", f"{n * 1.5}"] for n in range(40)]
-    brought = bring(client, as_csv(["size", "kind"], records))
-    assert brought["task"] == "regression"
-    refused_everywhere(client, brought)
-
-
 def refused_everywhere(client: Client, brought: dict[str, Any]) -> None:
     """See that neither search nor training take the table, and that each says why."""
     name, suite = brought["dataset_name"], client.suite
