@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET, SetName
+from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET, SetName, Task
 from servicekit.wire import AnswerModel, RequestModel
 
 
@@ -51,13 +51,22 @@ class MLAnswer(AnswerModel):
     """A set was scored and each row's prediction stored."""
 
     message: str = Field(examples=["Score on training set: 98.11320754716981%"])
-    score: float = Field(ge=0, le=1, description="Accuracy on the set")
+    score: float = Field(
+        le=1,
+        description="Accuracy on the set, 0 to 1; of a regression r2, below 0 where the mean would "
+        "do better",
+    )
     model_name: str
     registered_model_name: str
     model_version: str
     dataset_name: str
     dataset_version: int
     rows: int
+    task: Task
+    metrics: dict[str, float] = Field(
+        description="`accuracy`; of a regression `r2`, `mae`, `rmse`, `median_absolute_error` and, "
+        "where the target is never 0, `mape`"
+    )
 
 
 class MLStateAnswer(AnswerModel):

@@ -22,7 +22,9 @@ class TrainRequest(RequestModel):
         default=None, min_length=1, description="Rows of numbers, null where a value is missing"
     )
     target: list[Any] | None = Field(
-        default=None, min_length=1, description="The class of each row: whole numbers or text"
+        default=None,
+        min_length=1,
+        description="Of each row the class, a whole number or text; a number for a regression",
     )
     columns: list[ColumnName] | None = Field(
         default=None, min_length=1, max_length=10_000, description="Names; default x0, x1, ..."
@@ -68,7 +70,7 @@ class TrainAnswer(AnswerModel):
     model_uri: str
     drift_sample_id: str
     metrics: dict[str, float] = Field(
-        description="On the rows that were held back; training_accuracy on those it was fitted to"
+        description="On the rows that were held back; training_... on those it was fitted to"
     )
     trained_rows: int
     drift_sample_rows: int
@@ -102,7 +104,9 @@ class AddTrainingDataRequest(RequestModel):
     features: list[Any] = Field(
         min_length=1, max_length=10_000, description="In the order of the dataset's columns"
     )
-    target: Any = Field(description="A class of the dataset, or what it is called")
+    target: Any = Field(
+        description="A class of the dataset, or what it is called; of a regression a number"
+    )
     dataset_name: str | None = Field(
         default=None,
         pattern=DATASET_NAME_PATTERN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TrainingResult:
     pipeline: Pipeline
     features: pd.DataFrame
     target_name: str
-    score: float
+    metrics: Mapping[str, float]
     started_ms: int
     fit_s: float
 
@@ -88,19 +88,23 @@ class TrainingResult:
 class SetPredictions:
     """Predictions of one set by one model version.
 
-    `sample_ids` (n,) int64, `classes` (n,) texts, `probabilities` (n, n_classes) in the order of
-    the dataset's classes or None where the model has none, `score` the accuracy from 0 to 1.
+    `sample_ids` (n,) int64, `predicted` (n,) classes as texts or float64 numbers of a regression,
+    `probabilities` (n, n_classes) in the order of the dataset's classes or None where the model has
+    none. `score` is what scikit-learn's own `score` gives: the accuracy from 0 to 1, of a
+    regression r2, up to 1 and below 0 where the mean would do better. `metrics` holds it by its
+    name, with the errors of a regression beside it.
     """
 
     sample_ids: NDArray[np.int64]
-    classes: NDArray[Any]
+    predicted: NDArray[Any]
     probabilities: NDArray[np.float64] | None
     score: float
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Score:
-    """The outcome of training or scoring."""
+    """The outcome of training or scoring; `score` and `metrics` as in `SetPredictions`."""
 
     set_name: str
     score: float
@@ -108,6 +112,8 @@ class Score:
     version: ModelVersion
     dataset_name: str
     dataset_version: int
+    task: str = "classification"
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def message(self) -> str:

@@ -132,6 +132,15 @@ class NothingToRollOut(Conflict):
     """Nothing to roll out."""
 
 
+class LimitOfClasses(Impossible):
+    """Limit of classes."""
+
+    advice = (
+        "min_accuracy_difference and min_labels count right classes, and a slot holds a regression:"
+        " leave them out. GET /quality has the errors of both versions."
+    )
+
+
 class ContradictoryLabels(Invalid):
     """Contradictory labels."""
 

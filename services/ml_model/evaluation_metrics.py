@@ -56,13 +56,33 @@ def classification_metrics(
 def regression_metrics(
     truth: Sequence[float], predicted: Sequence[float]
 ) -> tuple[dict[str, float], list[str]]:
-    """Return mean absolute error, root mean squared error and R2 of n rows."""
-    errors = np.asarray(truth, float) - np.asarray(predicted, float)
-    metrics = {
-        "mae": float(np.abs(errors).mean()),
-        "rmse": math.sqrt(float((errors**2).mean())),
-    }
-    if len(errors) < 2:
-        return metrics, ["One row alone has no r2."]
-    metrics["r2"] = float(r2_score(truth, predicted))
-    return metrics, []
+    """Return how far n predicted numbers are from the truth, and what could not be computed.
+
+    Of the errors e = truth - predicted, in the unit of the target: `mae` the mean and
+    `median_absolute_error` the median of |e|, `rmse` the square root of the mean of e². Without a
+    unit: `mape` the mean of |e / truth| (0.1 is 10 %), where no truth is 0, and `r2`, the share of
+    the truth's variance that is explained, 1 - sum e² / sum (truth - mean truth)², where there are
+    two rows; as scikit-learn has it, 0 (1 without any error) where the truth never changes. All
+    values are finite numbers: neither side may hold NaN, and what overflows is left out.
+    """
+    numbers = np.asarray(truth, float)
+    notes = []
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        errors = numbers - np.asarray(predicted, float)
+        metrics = {
+            "mae": float(np.abs(errors).mean()),
+            "rmse": math.sqrt(float((errors**2).mean())),
+            "median_absolute_error": float(np.median(np.abs(errors))),
+        }
+        if (numbers == 0).any():
+            notes.append("The target is 0 in some row, hence no mape.")
+        else:
+            metrics["mape"] = float(np.abs(errors / numbers).mean())
+        if len(errors) < 2:
+            notes.append("One row alone has no r2.")
+        else:
+            metrics["r2"] = float(r2_score(truth, predicted))
+    beyond = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if beyond:
+        notes.append(f"Too large for a number: {', '.join(beyond)}.")
+    return {name: value for name, value in metrics.items() if name not in beyond}, notes

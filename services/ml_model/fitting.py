@@ -11,9 +11,11 @@ from sklearn.pipeline import Pipeline
 
 from ml_model.domain import Deployment, SetPredictions, canonical, reason
 from ml_model.errors import ScoringFailed, TrainingFailed
+from ml_model.evaluation_metrics import regression_metrics
 from modelkit.features import columns_of, feature_frame
 from modelkit.pipeline import PIPELINE_VERSION, build_pipeline, forget_rare_texts
 from modelkit.storage import environment
+from modelkit.validation import check_task
 
 
 def training_fingerprint(
@@ -49,23 +51,26 @@ def fit(
 ) -> Pipeline:
     """Fit the deployment's pipeline to every row that has a label.
 
+    `classes` are the labels there are, none for a regression, whose labels are numbers.
+
     Raises
     ------
+    ModelOfAnotherTask
+        The model predicts classes and the labels are numbers, or the other way round.
     TrainingFailed
-        The target has no classes, no row has a label, or the estimator refuses; its reason is
-        passed on.
+        No row has a label, or the estimator refuses; its reason is passed on.
     """
     labelled = rows[rows[target].notna()]
     if labelled.empty:
         raise TrainingFailed("No row of the training set has a label.")
-    if not classes:
-        raise TrainingFailed("The dataset is a regression, and every model here is a classifier.")
+    task = "classification" if classes else "regression"
+    check_task(deployment.model_name, task, "The training set")
     features = features_of(labelled, target)
     pipeline = build_pipeline(
         deployment.model_name, deployment.hyperparameters, columns_of(features), classes
     )
     # to_list gives Python's own values; numpy then chooses one dtype for them.
-    labels = np.asarray(labelled[target].to_list())
+    labels = np.asarray(labelled[target].to_list(), None if classes else np.float64)
     try:
         pipeline.fit(features, labels)
     except (ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
@@ -77,29 +82,48 @@ def fit(
 def predict(
     pipeline: Pipeline, rows: pd.DataFrame, target: str, classes: Sequence[Any]
 ) -> SetPredictions:
-    """Predict every row and score those that have a label.
+    """Predict every row and score those that have a label; `classes` as in `fit`.
 
     Raises
     ------
     ScoringFailed
-        The model refuses these rows, or none of them has a label.
+        The model refuses these rows, none of them has a label, or a regression has one label
+        alone or predicts no finite number.
     """
     labelled = rows[target].notna().to_numpy(dtype=bool)
     if not labelled.any():
         raise ScoringFailed("No row of the set has a label to score against.")
     features = features_of(rows, target)
     try:
-        predicted = _texts(pipeline.predict(features).tolist())
+        found = pipeline.predict(features)
         probabilities = _probabilities(pipeline, features, [str(label) for label in classes])
     except (ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
         raise ScoringFailed(reason(error)) from error
-    right = predicted[labelled] == _texts(rows[target][labelled].to_list())
+    truth = rows[target][labelled].to_list()
+    if classes:
+        predicted = _texts(found.tolist())
+        metrics = {"accuracy": float(np.mean(predicted[labelled] == _texts(truth)))}
+    else:
+        predicted = np.asarray(found, np.float64)
+        metrics = _errors(predicted, predicted[labelled], truth)
     return SetPredictions(
         sample_ids=rows.index.to_numpy(dtype=np.int64),
-        classes=predicted,
+        predicted=predicted,
         probabilities=probabilities,
-        score=float(np.mean(right)),
+        score=metrics["accuracy" if classes else "r2"],
+        metrics=metrics,
     )
+
+
+def _errors(
+    predicted: NDArray[np.float64], judged: NDArray[np.float64], truth: Sequence[Any]
+) -> dict[str, float]:
+    if not np.isfinite(predicted).all():
+        raise ScoringFailed("The model predicts no finite number for some row.")
+    metrics, notes = regression_metrics([float(number) for number in truth], judged.tolist())
+    if "r2" not in metrics:
+        raise ScoringFailed(" ".join(notes))
+    return metrics
 
 
 def _texts(labels: Sequence[Any]) -> NDArray[Any]:

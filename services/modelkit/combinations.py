@@ -57,10 +57,18 @@ def linear_svc(parameters: Mapping[str, Any]) -> str | None:
     return None
 
 
-def svc(parameters: Mapping[str, Any]) -> str | None:
-    """A precomputed kernel is not what the pipeline hands over; ties break in 'ovr' only."""
+def support_vectors(parameters: Mapping[str, Any]) -> str | None:
+    """A precomputed kernel is not what the pipeline hands over."""
     if parameters["kernel"] == "precomputed":
         return "kernel='precomputed' needs a kernel matrix; the pipeline gives feature columns"
+    return None
+
+
+def svc(parameters: Mapping[str, Any]) -> str | None:
+    """As `support_vectors`; ties break in 'ovr' only."""
+    problem = support_vectors(parameters)
+    if problem:
+        return problem
     if parameters["break_ties"] and parameters["decision_function_shape"] == "ovo":
         return "break_ties must be False when decision_function_shape is 'ovo'"
     return None
@@ -72,4 +80,21 @@ def nearest_neighbours(parameters: Mapping[str, Any]) -> str | None:
         return f"metric={parameters['metric']!r} needs distances or code; name another metric"
     if parameters["n_neighbors"] is None:
         return "n_neighbors must be a whole number"
+    return None
+
+
+def ridge(parameters: Mapping[str, Any]) -> str | None:
+    """One solver alone fits positive coefficients, and it fits no others."""
+    solver, positive = parameters["solver"], parameters["positive"]
+    if positive and solver not in ("auto", "lbfgs"):
+        return f"solver={solver!r} does not support positive fitting"
+    if solver == "lbfgs" and not positive:
+        return "'lbfgs' solver can be used only when positive=True"
+    return None
+
+
+def boosted_regression(parameters: Mapping[str, Any]) -> str | None:
+    """The loss of a quantile needs to know which."""
+    if parameters["loss"] == "quantile" and parameters["quantile"] is None:
+        return "loss='quantile' needs a quantile between 0 and 1"
     return None

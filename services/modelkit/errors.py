@@ -11,3 +11,7 @@ class HyperparametersRefused(Impossible):
     """Hyperparameters refused."""
 
     advice = "The estimator does not take these values; change them."
+
+
+class ModelOfAnotherTask(Impossible):
+    """Model of another task."""

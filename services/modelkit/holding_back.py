@@ -1,4 +1,7 @@
-"""Which rows are held back from a fit: the same share of every class, the same rows every time."""
+"""Which rows are held back from a fit: the same share of every class, the same rows every time.
+
+Rows of a regression, which has no classes, are of one stratum: they are chosen at random.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +14,11 @@ SHARE = 0.2
 MOST_ROWS = 2_000
 
 
+def strata_of(labels: Sequence[Any], task: str) -> Sequence[Any]:
+    """Return what rows are chosen evenly by: the class of each; one and the same for numbers."""
+    return labels if task == "classification" else [0] * len(labels)
+
+
 def held_back_rows(
     labels: Sequence[Any], *, share: float = SHARE, most: int = MOST_ROWS, seed: int = SEED
 ) -> NDArray[np.bool_]:
@@ -18,7 +26,7 @@ def held_back_rows(
 
     Parameters
     ----------
-    labels : the class of each of n rows, none of them missing.
+    labels : the class (or stratum, see `strata_of`) of each of n rows, none of them missing.
     share : of the rows, 0 to 1; at least one row is held back where that is possible.
     most : rows held back at most.
 

@@ -22,9 +22,10 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import ElasticNet, Lasso, Ridge
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.svm import LinearSVC
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.svm import SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelkit.linear import LogisticRegression
@@ -53,6 +54,9 @@ def register() -> None:
     for nodes, estimators in (
         (_forest, (DecisionTreeRegressor, RandomForestRegressor, ExtraTreesRegressor)),
         (_boosting, (HistGradientBoostingRegressor,)),
+        (_neighbours, (KNeighborsRegressor,)),
+        (_linear_numbers, (Ridge, Lasso, ElasticNet)),
+        (_support_vectors, (SVR,)),
     ):
         for estimator in estimators:
             update_registered_converter(
@@ -179,11 +183,19 @@ def _linear_scores(scope: Any, operator: Any, container: Any) -> None:
     _classify(nodes, _scores(nodes))
 
 
+def _linear_numbers(scope: Any, operator: Any, container: Any) -> None:
+    nodes = Nodes(scope, operator, container)
+    if nodes.estimator.coef_.ndim > 1:
+        raise NotImplementedError("Several targets.")
+    nodes("Identity", _scores(nodes), output=nodes.outputs[0])
+
+
 def _scores(nodes: Nodes) -> str:
     model = nodes.estimator
-    product = nodes("MatMul", nodes.input, nodes.constant(model.coef_.T.astype(np.float64)))
+    weights = np.atleast_2d(model.coef_).astype(np.float64)
+    product = nodes("MatMul", nodes.input, nodes.constant(weights.T))
     # Without an intercept it is one number.
-    intercept = np.broadcast_to(model.intercept_, (len(model.coef_),)).astype(np.float64)
+    intercept = np.broadcast_to(model.intercept_, (len(weights),)).astype(np.float64)
     return nodes("Add", product, nodes.constant(intercept[None]))
 
 
@@ -218,7 +230,7 @@ def _neighbours(scope: Any, operator: Any, container: Any) -> None:
     nodes = Nodes(scope, operator, container)
     model = nodes.estimator
     rows = np.asarray(model._fit_X, dtype=np.float64)
-    if model.effective_metric_ != "euclidean" or callable(model.weights) or model.outputs_2d_:
+    if model.effective_metric_ != "euclidean" or callable(model.weights) or model._y.ndim > 1:
         raise NotImplementedError("Neighbours by another distance, by code or of several targets.")
     if len(rows) > MOST_NEIGHBOURS:
         raise NotImplementedError(f"Neighbours among more than {MOST_NEIGHBOURS:,} rows.")
@@ -229,7 +241,12 @@ def _neighbours(scope: Any, operator: Any, container: Any) -> None:
     nearest = nodes.several(
         "TopK", distances, nodes.constant([model.n_neighbors]), outputs=2, axis=1, largest=0
     )[1]
-    votes = nodes("Gather", nodes.constant(np.eye(len(model.classes_))[model._y]), nearest, axis=0)
+    classes = getattr(model, "classes_", None)
+    # A neighbour votes for its class with 1, or says its own number.
+    own = (
+        model._y[:, None].astype(np.float64) if classes is None else np.eye(len(classes))[model._y]
+    )
+    votes = nodes("Gather", nodes.constant(own), nearest, axis=0)
     if model.weights == "distance":
         weights = nodes("Unsqueeze", _vote_weights(nodes, rows, nearest), nodes.constant([2]))
         total = nodes("ReduceSum", weights, nodes.constant([1]), keepdims=0)
@@ -237,6 +254,9 @@ def _neighbours(scope: Any, operator: Any, container: Any) -> None:
     else:
         total = nodes.constant([[float(model.n_neighbors)]])
     sums = nodes("ReduceSum", votes, nodes.constant([1]), keepdims=0)
+    if classes is None:
+        nodes("Div", sums, total, output=nodes.outputs[0])
+        return
     nodes("Div", sums, total, output=nodes.outputs[1])
     nodes.labels(nodes("ArgMax", nodes.outputs[1], axis=1, keepdims=0))
 
@@ -251,6 +271,36 @@ def _vote_weights(nodes: Nodes, rows: NDArray[np.float64], nearest: str) -> str:
     any_same = nodes("ReduceMax", same, nodes.constant([1]), keepdims=1)
     shares = nodes("Div", nodes.constant(1.0), distances)
     return nodes("Where", nodes("Cast", any_same, to=TensorProto.BOOL), same, shares)
+
+
+def _support_vectors(scope: Any, operator: Any, container: Any) -> None:
+    nodes = Nodes(scope, operator, container)
+    model = nodes.estimator
+    vectors = np.asarray(model.support_vectors_, dtype=np.float64)
+    gamma = nodes.constant([[float(model._gamma)]])
+    if model.kernel == "rbf":
+        apart = nodes(
+            "CDist",
+            nodes.input,
+            nodes.constant(vectors),
+            op_domain="com.microsoft",
+            metric="sqeuclidean",
+        )
+        kernel = nodes("Exp", nodes("Neg", nodes("Mul", apart, gamma)))
+    elif model.kernel in ("linear", "poly", "sigmoid"):
+        kernel = nodes("MatMul", nodes.input, nodes.constant(vectors.T))
+        if model.kernel != "linear":
+            kernel = nodes("Mul", kernel, gamma)
+            kernel = nodes("Add", kernel, nodes.constant([[float(model.coef0)]]))
+        if model.kernel == "poly":
+            kernel = nodes("Pow", kernel, nodes.constant([[float(model.degree)]]))
+        elif model.kernel == "sigmoid":
+            kernel = nodes("Tanh", kernel)
+    else:
+        raise NotImplementedError("A kernel by code, or one that was computed before.")
+    total = nodes("MatMul", kernel, nodes.constant(model.dual_coef_.T.astype(np.float64)))
+    intercept = nodes.constant(np.reshape(model.intercept_, (1, 1)).astype(np.float64))
+    nodes("Add", total, intercept, output=nodes.outputs[0])
 
 
 def _sum_of_trees(nodes: Nodes, seen: str, trees: Any) -> str:

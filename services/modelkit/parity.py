@@ -16,7 +16,8 @@ from modelkit.sklearn_runner import SklearnRunner
 log = logging.getLogger(__name__)
 
 PROBABILITY_BOUND = 1e-5
-"""Largest difference of a probability (of a prediction of a regression: relative) that is taken."""
+"""Largest difference that is taken: of a probability; of a regression's number, as a share of it or
+of the mean size of such numbers, whichever is larger, so that it does not depend on the unit."""
 
 
 def make_serving_form(
@@ -124,7 +125,8 @@ def _graph(
 def _compare(expected: Predicted, given: Predicted, task: str) -> tuple[int, float | None]:
     if task == "regression":
         own, other = np.asarray(expected.labels), np.asarray(given.labels)
-        return 0, float(np.max(np.abs(own - other) / np.maximum(1.0, np.abs(own))))
+        usual = float(np.mean(np.abs(own))) or 1.0
+        return 0, float(np.max(np.abs(own - other) / np.maximum(usual, np.abs(own))))
     mismatches = sum(a != b for a, b in zip(expected.labels, given.labels, strict=True))
     if expected.probabilities is None or given.probabilities is None:
         return mismatches, None

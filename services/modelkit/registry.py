@@ -10,10 +10,16 @@ from types import MappingProxyType
 from typing import Any
 
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.svm import SVC, LinearSVC
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import ElasticNet, Lasso, Ridge
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.svm import SVC, SVR, LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelkit import combinations
 from modelkit.errors import ModelNotFound
@@ -64,7 +70,7 @@ class ModelEntry:
     trusted_types : full names of the types in a fitted estimator that skops does not know by
         itself, e.g. `my_package.MyEstimator`. Naming a type here means: its code may run when a
         stored model is loaded.
-    task : what it solves.
+    task : what it solves, `classification` or `regression`.
     """
 
     name: str
@@ -85,6 +91,29 @@ VERBOSE = Limit(high=3)
 LEAVES = Limit(low=2, high=100_000)
 """A tree allocates room for all its leaves before it grows."""
 REGULARISATION = Limit(high=1e9)
+
+_FOREST_LIMITS = {
+    "n_estimators": Limit(low=1, high=2_000),
+    "n_jobs": JOBS,
+    "max_leaf_nodes": LEAVES,
+    "max_samples": Limit(high=1_000_000, high_fraction=1.0),
+    "verbose": VERBOSE,
+}
+_BOOSTING_LIMITS = {
+    "max_iter": Limit(low=1, high=2_000),
+    "max_leaf_nodes": LEAVES,
+    "verbose": VERBOSE,
+}
+_SUPPORT_LIMITS = {
+    # libsvm iterates until tol is reached unless max_iter stops it: these keep it finite.
+    "C": Limit(high=1e6),
+    "tol": Limit(low=1e-8, high=1e9),
+    "degree": Limit(high=20),
+    "max_iter": Limit(low=-1, high=10_000_000),
+    "cache_size": Limit(high=1_000),
+    "verbose": VERBOSE,
+}
+_DESCENT_LIMITS = {"alpha": REGULARISATION, "max_iter": Limit(low=1, high=100_000)}
 
 PIPELINE_TYPES = ("numpy.dtype",)
 """What every fitted pipeline holds (the imputer keeps the dtype it was fitted on)."""
@@ -122,13 +151,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         name="RandomForest",
         estimator=RandomForestClassifier,
         defaults=SEEDED,
-        limits={
-            "n_estimators": Limit(low=1, high=2_000),
-            "n_jobs": JOBS,
-            "max_leaf_nodes": LEAVES,
-            "max_samples": Limit(high=1_000_000, high_fraction=1.0),
-            "verbose": VERBOSE,
-        },
+        limits=_FOREST_LIMITS,
         combination_problem=combinations.random_forest,
         trusted_types=_TREE,
     ),
@@ -136,15 +159,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         name="SVC",
         estimator=SVC,
         defaults=SEEDED,
-        limits={
-            # libsvm iterates until tol is reached unless max_iter stops it: these keep it finite.
-            "C": Limit(high=1e6),
-            "tol": Limit(low=1e-8, high=1e9),
-            "degree": Limit(high=20),
-            "max_iter": Limit(low=-1, high=10_000_000),
-            "cache_size": Limit(high=1_000),
-            "verbose": VERBOSE,
-        },
+        limits=_SUPPORT_LIMITS,
         combination_problem=combinations.svc,
     ),
     ModelEntry(
@@ -164,11 +179,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         name="HistGradientBoosting",
         estimator=HistGradientBoostingClassifier,
         defaults=SEEDED,
-        limits={
-            "max_iter": Limit(low=1, high=2_000),
-            "max_leaf_nodes": LEAVES,
-            "verbose": VERBOSE,
-        },
+        limits=_BOOSTING_LIMITS,
         trusted_types=_BOOSTED,
     ),
     ModelEntry(
@@ -194,6 +205,73 @@ ENTRIES: tuple[ModelEntry, ...] = (
     ),
 )
 
+ENTRIES_OF_REGRESSION: tuple[ModelEntry, ...] = (
+    ModelEntry(
+        name="RandomForestRegressor",
+        estimator=RandomForestRegressor,
+        defaults=SEEDED,
+        limits=_FOREST_LIMITS,
+        combination_problem=combinations.random_forest,
+        trusted_types=_TREE,
+        task="regression",
+    ),
+    ModelEntry(
+        name="HistGradientBoostingRegressor",
+        estimator=HistGradientBoostingRegressor,
+        defaults=SEEDED,
+        limits=_BOOSTING_LIMITS,
+        combination_problem=combinations.boosted_regression,
+        trusted_types=_BOOSTED,
+        task="regression",
+    ),
+    ModelEntry(
+        name="DecisionTreeRegressor",
+        estimator=DecisionTreeRegressor,
+        defaults=SEEDED,
+        limits={"max_leaf_nodes": LEAVES},
+        trusted_types=_TREE,
+        task="regression",
+    ),
+    ModelEntry(
+        name="KNeighborsRegressor",
+        estimator=KNeighborsRegressor,
+        limits={"n_jobs": JOBS},
+        combination_problem=combinations.nearest_neighbours,
+        trusted_types=_NEIGHBOURS,
+        task="regression",
+    ),
+    ModelEntry(
+        name="Ridge",
+        estimator=Ridge,
+        defaults=SEEDED,
+        limits={"alpha": REGULARISATION, "max_iter": Limit(high=100_000)},
+        combination_problem=combinations.ridge,
+        task="regression",
+    ),
+    ModelEntry(
+        name="Lasso",
+        estimator=Lasso,
+        defaults=SEEDED,
+        limits=_DESCENT_LIMITS,
+        task="regression",
+    ),
+    ModelEntry(
+        name="ElasticNet",
+        estimator=ElasticNet,
+        defaults=SEEDED,
+        limits=_DESCENT_LIMITS,
+        task="regression",
+    ),
+    ModelEntry(
+        name="SVR",
+        estimator=SVR,
+        limits=_SUPPORT_LIMITS,
+        combination_problem=combinations.support_vectors,
+        task="regression",
+    ),
+)
+"""Under scikit-learn's own names; those above have shorter ones."""
+
 
 def registry_of(*groups: tuple[ModelEntry, ...]) -> Mapping[str, ModelEntry]:
     """Return the entries by name; a name given twice is a mistake of ours (ValueError)."""
@@ -209,7 +287,12 @@ def registry() -> Mapping[str, ModelEntry]:
     # Late, because own_models imports this module for `ModelEntry`.
     from modelkit.own_models import OWN_MODELS
 
-    return registry_of(ENTRIES, OWN_MODELS)
+    return registry_of(ENTRIES, ENTRIES_OF_REGRESSION, OWN_MODELS)
+
+
+def models_of(task: str) -> str:
+    """Return the names of the models of a task as one text: 'Ridge', 'Lasso' or 'SVR'."""
+    return _either([repr(name) for name, entry in registry().items() if entry.task == task])
 
 
 def get_entry(model_name: str) -> ModelEntry:

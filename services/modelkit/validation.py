@@ -10,14 +10,35 @@ from typing import Any
 
 from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
-from modelkit.errors import HyperparametersRefused
-from modelkit.registry import ModelEntry, get_entry
+from modelkit.errors import HyperparametersRefused, ModelOfAnotherTask
+from modelkit.registry import ModelEntry, get_entry, models_of
 from modelkit.values import value_from_json
 from servicekit.errors import Detail
 
 LONGEST_VALUE = 200
 LONGEST_JSON = 4_000
 """MLflow keeps the JSON in a tag, which takes 8,000 characters."""
+
+
+WHAT_IT_PREDICTS = {"classification": "classes", "regression": "numbers"}
+
+
+def check_task(model_name: str, task: str, dataset_name: str) -> None:
+    """Refuse a model that does not predict what a dataset's target is.
+
+    Raises
+    ------
+    ModelNotFound
+        The registry has no such model.
+    ModelOfAnotherTask
+        It is of another task than the dataset; the message names the models that fit.
+    """
+    own = get_entry(model_name).task
+    if own != task:
+        raise ModelOfAnotherTask(
+            f"{dataset_name} is a {task}, and {model_name} predicts {WHAT_IT_PREDICTS[own]}. Please"
+            f" Specify {models_of(task)}"
+        )
 
 
 def check_hyperparameters(model_name: str, hyperparameters: Mapping[str, Any]) -> None:

@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         missing_growth=settings.retraining_missing_growth,
         accuracy_drop=settings.retraining_accuracy_drop,
         prediction_distance=settings.retraining_prediction_distance,
+        error_growth=settings.retraining_error_growth,
     )
     results = ResultRepository(database.session)
     service = QuestionService(

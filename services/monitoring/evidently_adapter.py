@@ -37,6 +37,7 @@ with warnings.catch_warnings():
         DataDefinition,
         Dataset,
         MulticlassClassification,
+        Regression,
         Report,
     )
     from evidently.legacy.pipeline.column_mapping import ColumnMapping
@@ -47,14 +48,22 @@ with warnings.catch_warnings():
         DataStabilityTestPreset,
         MulticlassClassificationTestPreset,
         NoTargetPerformanceTestPreset,
+        RegressionTestPreset,
     )
     from evidently.legacy.test_suite import TestSuite
     from evidently.metrics import ValueDrift
-    from evidently.presets import ClassificationPreset, DataDriftPreset, DataSummaryPreset
+    from evidently.presets import (
+        ClassificationPreset,
+        DataDriftPreset,
+        DataSummaryPreset,
+        RegressionPreset,
+    )
 
 log = logging.getLogger(__name__)
 
 VERSION: str = evidently.__version__
+
+NUMBERS_TESTED = "The dataset is a regression: multi_class_classification ran the tests of those."
 
 LIBRARY_MARK = "<!-- evidently's page library -->"
 
@@ -89,7 +98,8 @@ class EvidentlyAdapter:
         self._library = _page_library()
 
     def report(self, comparison: Comparison, *, page: bool) -> Evaluation:
-        """Run data drift, data quality, target drift and classification in one report.
+        """Run data drift, data quality, target drift and classification, for a dataset of numbers
+        regression, in one report.
 
         Raises
         ------
@@ -104,7 +114,11 @@ class EvidentlyAdapter:
                 ValueDrift(column=comparison.target),
                 ValueDrift(column=comparison.prediction),
             ],
-            "classification": [ClassificationPreset()],
+            **(
+                {"regression": [RegressionPreset()]}
+                if comparison.task == "regression"
+                else {"classification": [ClassificationPreset()]}
+            ),
         }
 
         def run(chosen: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], str | None]:
@@ -122,6 +136,9 @@ class EvidentlyAdapter:
     def tests(self, comparison: Comparison, chosen: Sequence[str], *, page: bool) -> Evaluation:
         """Run the test presets `chosen` (keys of the contract) as one suite.
 
+        `multi_class_classification` stands for the tests of what is predicted: of two classes, or
+        of numbers, where the dataset is about these.
+
         Raises
         ------
         ComparisonImpossible
@@ -133,12 +150,10 @@ class EvidentlyAdapter:
             "data_quality": DataQualityTestPreset,
             "data_stability": DataStabilityTestPreset,
             "no_target_performance": lambda: NoTargetPerformanceTestPreset(columns=columns),
-            "multi_class_classification": (
-                BinaryClassificationTestPreset
-                if len(comparison.classes) == 2
-                else MulticlassClassificationTestPreset
-            ),
+            "multi_class_classification": _performance_preset(comparison),
         }
+        if comparison.task == "regression" and "multi_class_classification" in chosen:
+            notes.append(NUMBERS_TESTED)
 
         def run(names: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
             suite = TestSuite(tests=[presets[name]() for name in names])
@@ -190,6 +205,7 @@ class EvidentlyAdapter:
             target=comparison.target,
             prediction=comparison.prediction,
             classes=comparison.classes,
+            task=comparison.task,
         )
         usable = [name for name in prepared.features if _is_comparable(prepared, name)]
         notes.extend(
@@ -262,6 +278,13 @@ def _is_comparable(comparison: Comparison, name: str) -> bool:
     return all(column.notna().any() for column in columns)
 
 
+def _performance_preset(comparison: Comparison) -> Any:
+    if comparison.task == "regression":
+        return RegressionTestPreset
+    two = len(comparison.classes) == 2
+    return BinaryClassificationTestPreset if two else MulticlassClassificationTestPreset
+
+
 def _positive_class(comparison: Comparison) -> str:
     """Return what Evidently shall call positive where it meets two classes: the last in order."""
     in_both = set(comparison.reference[comparison.target].dropna()) & set(
@@ -274,7 +297,7 @@ def _column_mapping(comparison: Comparison) -> ColumnMapping:
     return ColumnMapping(
         target=comparison.target,
         prediction=comparison.prediction,
-        task="classification",
+        task=comparison.task,
         pos_label=_positive_class(comparison),
         numerical_features=list(comparison.numerical),
         categorical_features=list(comparison.categorical),
@@ -282,6 +305,16 @@ def _column_mapping(comparison: Comparison) -> ColumnMapping:
 
 
 def _data_definition(comparison: Comparison) -> DataDefinition:
+    if comparison.task == "regression":
+        return DataDefinition(
+            numerical_columns=[
+                *comparison.numerical,
+                comparison.target,
+                comparison.prediction,
+            ],
+            categorical_columns=list(comparison.categorical),
+            regression=[Regression(target=comparison.target, prediction=comparison.prediction)],
+        )
     if len(comparison.classes) == 2:
         task: Any = BinaryClassification(
             target=comparison.target,

@@ -33,7 +33,10 @@ class Settings(ServiceSettings):
     """Fall of the accuracy from testing to production (0 to 1)."""
 
     retraining_prediction_distance: float = Field(default=0.1, ge=0, le=1)
-    """Distance of the two mixes of predicted classes (0 to 1)."""
+    """Distance of the two mixes of predicted classes, or distributions of numbers (0 to 1)."""
+
+    retraining_error_growth: float = Field(default=0.1, ge=0, le=100)
+    """Growth of a regression's mean absolute error from testing to production (0.1: a tenth)."""
 
     drift_false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     """Highest probability that a drift check of rows like the reference finds drift (0 to 1)."""

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 MODEL_METRICS = ("model_accuracy", "model_f1_score", "model_precision", "model_recall")
 SYSTEM_METRICS = ("system_cpu_usage", "system_execution_time")
-METRICS = (*MODEL_METRICS, *SYSTEM_METRICS)
-LOWER_IS_BETTER = frozenset(SYSTEM_METRICS)
+ERROR_METRICS = ("model_mae", "model_rmse", "model_mape")
+REGRESSION_METRICS = ("model_r2", *ERROR_METRICS)
+METRICS = (*MODEL_METRICS, *SYSTEM_METRICS, *REGRESSION_METRICS)
+LOWER_IS_BETTER = frozenset({*SYSTEM_METRICS, *ERROR_METRICS})
 
 MODEL_TAG = "model_type"
 KIND_TAG = "experiment_type"
@@ -86,7 +88,8 @@ class SearchOutcome:
     """What one model's search found.
 
     `pipeline` is fitted on all training rows with the best candidate; `metrics` are the four
-    model metrics (0 to 1) on out-of-fold predictions of that candidate. `candidates` has one entry
+    model metrics (0 to 1), of a regression r2 and its errors, on out-of-fold predictions of that
+    candidate. `candidates` has one entry
     per candidate: its values, mean and standard deviation of its score over the folds (None where
     a fold failed) and its rank.
     """
@@ -116,8 +119,8 @@ class TrainingSet:
     """The loaded training set.
 
     `rows` is a `modelkit.features.feature_frame` of the feature columns (n_samples, n_features);
-    `labels` (n_samples,) the classes. `class_names` are names for people in the order of
-    `classes`; None where there are none.
+    `labels` (n_samples,) the classes, of a regression float64. `class_names` are names for people
+    in the order of `classes`; None where there are none.
     """
 
     dataset_name: str
@@ -127,6 +130,7 @@ class TrainingSet:
     labels: NDArray[Any]
     classes: Sequence[Any]
     class_names: Sequence[str] | None = None
+    task: str = "classification"
 
     @property
     def smallest_class(self) -> int:

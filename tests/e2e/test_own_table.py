@@ -100,15 +100,10 @@ def test_a_version_that_is_not_the_newest_can_be_trained_on(client: Client) -> N
     assert answer["status"] == "success"
 
 
-def test_a_regression_is_refused_with_its_reason(client: Client) -> None:
+def test_a_model_of_classes_refuses_a_regression_with_its_reason(client: Client) -> None:
     records = [[f"{n / 7}", f"{n * 1.5}"] for n in range(40)]
     brought = bring(client, as_csv(["size", "kind"], records))
     assert brought["task"] == "regression"
-    refused_everywhere(client, brought)
-
-
-def refused_everywhere(client: Client, brought: dict[str, Any]) -> None:
-    """See that neither search nor training take the table, and that each says why."""
     name, suite = brought["dataset_name"], client.suite
     client.load("training", dataset_name=name)
     grids: dict[str, dict[str, list[Any]]] = {"DecisionTree": {"max_depth": [2]}}

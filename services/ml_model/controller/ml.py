@@ -52,7 +52,7 @@ class MLResource(Resource):  # type: ignore[misc]
         """`training` fits impute, scale and model together on the training set only, registers
         the pipeline in MLflow and scores the set; the other two are scored with it. Each row's
         prediction is stored. 409 names the call that is due first; 422 passes on why the
-        estimator refuses.
+        estimator refuses, or names the models that fit the dataset.
         """
         if body.dataset == "training":
             result = self._training.train(body.dataset_name, body.dataset_version)
@@ -67,6 +67,8 @@ class MLResource(Resource):  # type: ignore[misc]
             dataset_name=result.dataset_name,
             dataset_version=result.dataset_version,
             rows=result.rows,
+            task=result.task,
+            metrics=dict(result.metrics),
         )
 
 

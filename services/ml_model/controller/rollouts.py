@@ -37,14 +37,14 @@ class RolloutsResource(Resource):  # type: ignore[misc]
         summary="Roll next out step by step, guarded",
         body=RolloutRequest,
         answers={201: RolloutAnswer},
-        errors=(400, 409),
+        errors=(400, 409, 422),
         example={"steps": [0.05, 0.25, 0.5, 1.0], "min_requests": 100, "max_error_rate": 0.01},
     )
     def post(self, body: RolloutRequest) -> tuple[RolloutAnswer, int]:
         """next answers the first share at once, the following ones as long as it keeps to its
         limits, and becomes current after the last; where it breaks one, current answers everything
         again. A shadow is on meanwhile. 409: another roll-out is running, or there is nothing to
-        roll out.
+        roll out. 422: a limit counts right classes, and a slot holds a regression.
         """
         plan = Plan(**{**body.model_dump(), "steps": tuple(body.steps)})
         return RolloutAnswer(**_fields(self._rollouts.start(plan))), 201

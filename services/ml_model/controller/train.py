@@ -8,7 +8,7 @@ from ml_model.background_job import Job
 from ml_model.controller.jobs import job_answer
 from ml_model.errors import JobCancelled
 from ml_model.service.train_requests import TrainRequests
-from modelkit.errors import HyperparametersRefused
+from modelkit.errors import HyperparametersRefused, ModelOfAnotherTask
 from servicekit.api import endpoint, json_response
 from servicekit.wire import ErrorDetail
 
@@ -44,7 +44,7 @@ class TrainResource(Resource):  # type: ignore[misc]
             else:
                 name = str(body.dataset_name)
                 job = self._requests.train_on_dataset(name, body.dataset_version, model)
-        except HyperparametersRefused as error:
+        except (HyperparametersRefused, ModelOfAnotherTask) as error:
             return _refused(error)
         return _answer(job)
 
@@ -76,8 +76,8 @@ def _answer(job: Job) -> object:
     return started, 202
 
 
-def _refused(error: HyperparametersRefused) -> Response:
-    """Answer as a failed training would: the estimator refused before there was a job."""
+def _refused(error: HyperparametersRefused | ModelOfAnotherTask) -> Response:
+    """Answer as a failed training would: what cannot be trained was refused without a job."""
     details = [ErrorDetail(path=item.path, problem=item.problem) for item in error.details]
     answer = TrainFailedAnswer(error=error.error, message=error.message, details=details)
     return json_response(answer, 422)

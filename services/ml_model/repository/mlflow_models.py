@@ -171,7 +171,10 @@ def _log_and_register(
     client.log_batch(
         run_id,
         metrics=[
-            Metric("training_accuracy", result.score, result.started_ms, 0),
+            *(
+                Metric(f"training_{name}", value, result.started_ms, 0)
+                for name, value in result.metrics.items()
+            ),
             Metric("fit_seconds", result.fit_s, result.started_ms, 0),
         ],
         params=[Param(key, str(value)[:LONGEST_PARAM]) for key, value in parameters.items()],

@@ -1,6 +1,6 @@
 """Guarded roll-outs and their decisions: rows of Postgres as values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, scoped_session
 
-from schema.tables import RolloutDecisionRow, RolloutRow
+from schema.tables import RolloutDecisionRow, RolloutRow, ServingModelRow
 
 _ROLLOUT = (
     RolloutRow.id,
@@ -73,6 +73,13 @@ class SqlRollouts:
         """Return up to `limit` roll-outs, the newest first."""
         query = select(*_ROLLOUT).order_by(RolloutRow.id.desc()).limit(limit)
         return [Rollout(*row) for row in self._session.execute(query)]
+
+    def tasks_of(self, version_ids: Collection[int]) -> set[str]:
+        """Return what the versions predict: classification, regression or both."""
+        query = select(ServingModelRow.task).where(
+            ServingModelRow.model_version_id.in_(version_ids)
+        )
+        return set(self._session.scalars(query))
 
     def start(
         self,

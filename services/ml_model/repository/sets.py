@@ -66,8 +66,9 @@ class SqlSets:
             load.dataset.id,
             load.set_name,
             predictions.sample_ids,
-            predictions.classes,
+            predictions.predicted,
             predictions.probabilities,
+            load.dataset.task,
         )
         scoring = {
             "content_hash": load.content_hash,

@@ -13,7 +13,7 @@ from ml_model.repository.sets import SqlSets
 from ml_model.repository.work_runs import WorkRun, WorkRuns
 from ml_model.service.batch_prediction import checked_rows, json_rows, predict
 from ml_model.service.dataset_loading import DatasetLoading
-from ml_model.service.model_terms import class_text, columns_for
+from ml_model.service.model_terms import as_number, class_text, columns_for
 from ml_model.service.version_choice import ChosenVersion, VersionChoice
 from modelkit.input_rows import InvalidRows
 from modelkit.servable import ServableModel
@@ -177,13 +177,14 @@ def _truth(
 ) -> list[Any]:
     """Return labels as the model writes them: classes as text, or numbers for a regression."""
     if model.task == "regression":
-        for number, label in labels:
-            if isinstance(label, bool) or not isinstance(label, int | float):
+        numbers = [as_number(label) for _, label in labels]
+        for (row, _), number in zip(labels, numbers, strict=True):
+            if number is None:
                 raise InvalidTarget(
-                    f"Row {number} of target must be a number.",
-                    details=[Detail(f"target.{number}", "must be a number")],
+                    f"Row {row} of target must be a number.",
+                    details=[Detail(f"target.{row}", "must be a number")],
                 )
-        return [float(label) for _, label in labels]
+        return numbers
     for number, label in labels:
         if not isinstance(label, bool | int | float | str):
             raise InvalidTarget(

@@ -1,5 +1,6 @@
-"""A dataset's columns and labels in the terms of a model: its columns, its classes."""
+"""A dataset's columns and labels in the terms of a model: its columns, its classes, its numbers."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,17 @@ def columns_for(model: ServableModel, features: Sequence[str]) -> list[str] | No
     if len(names) == len(features) and all(map(_GENERATED.fullmatch, names)):
         return list(features)
     return None
+
+
+def as_number(label: Any) -> float | None:
+    """Return a JSON value as the finite number that it is; None for any other, also true."""
+    if isinstance(label, bool) or not isinstance(label, int | float):
+        return None
+    try:
+        number = float(label)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def class_text(model: ServableModel, label: Any, dataset: Dataset | None = None) -> str:

@@ -12,6 +12,7 @@ from ml_model.repository.jobs import SqlJobs
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.training_rows import SqlTrainingRows
 from ml_model.service.dataset_loading import DatasetLoading
+from ml_model.service.model_terms import as_number
 from modelkit.input_rows import ColumnType, InputColumn, InputRows, InvalidRows
 from schema.sets import Dataset
 from servicekit.database import Database
@@ -76,7 +77,8 @@ class OnlineTraining:
         ------
         DatasetNotFound
         InvalidRows
-            The row does not have the dataset's columns, or its label is no class of it.
+            The row does not have the dataset's columns, or its label is no class of it, of a
+            regression no number.
         RequestIdTaken
             The request id has stored another row.
         """
@@ -181,7 +183,13 @@ def _checked(dataset: Dataset, features: Sequence[Any]) -> list[Any]:
 
 
 def _label(dataset: Dataset, target: Any) -> Any:
-    """Return the class that a label names: the class itself, or what people call it."""
+    """Return the class that a label names, by itself or by what people call it; or its number."""
+    if dataset.task == "regression":
+        number = as_number(target)
+        if number is None:
+            problem = f"must be a finite number, as {dataset.name} is a regression"
+            raise InvalidRows(f"target: {problem}", details=[Detail("target", problem)])
+        return number
     for label in dataset.classes:
         if type(label) is type(target) and label == target:
             return label

@@ -8,29 +8,33 @@ from typing import Any
 import pandas as pd
 
 from ml_model.background_job import Job
+from ml_model.champion_comparison import MEASURES, Comparison, judged
 from ml_model.domain import CURRENT_SLOT
 from ml_model.errors import CanaryRuns, ChampionChanged, TrainingFailed
+from ml_model.evaluation_metrics import regression_metrics
 from ml_model.ledger_entries import Configuration, NamedVersion
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.sets import SqlSets
 from ml_model.repository.training_rows import SqlTrainingRows, TrainingRow
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.job_runs import JobRuns
-from ml_model.service.model_terms import class_text, columns_for
+from ml_model.service.model_terms import as_number, class_text, columns_for
 from ml_model.service.online_training import OnlineTraining, dataset_columns
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import SlotService
 from ml_model.service.version_training import LabelledRows, Plan, Source, VersionTraining, labelled
 from modelkit.errors import ModelNotFound
 from modelkit.features import has_text, json_rows, rows_of, typed_frame
-from modelkit.holding_back import evenly_chosen
+from modelkit.holding_back import evenly_chosen, strata_of
 from modelkit.input_rows import InvalidRows
 from modelkit.registry import get_entry
 from modelkit.servable import Rows, ServableModel
 from schema.sets import Dataset, SetChanged, due_call
 from servicekit.database import Database
 
-DEFAULT_MODEL = "RandomForest"
+DEFAULT_MODELS = {"classification": "RandomForest", "regression": "RandomForestRegressor"}
+"""By task, where what serves has no model of ours that predicts what the dataset's target is."""
+
 HELD_BACK_EVERY = 5
 """Of the rows that come in online, one in so many is never trained on: it is for comparing."""
 
@@ -43,17 +47,6 @@ class Champion:
 
     version: NamedVersion | None
     configuration: Configuration | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What came of comparing; an accuracy (0 to 1) is None where a version cannot be scored."""
-
-    promoted: bool
-    verdict: str
-    champion: NamedVersion | None
-    champion_accuracy: float | None
-    challenger_accuracy: float | None
 
 
 class RetrainJob:
@@ -92,6 +85,7 @@ class RetrainJob:
 
         Raises
         ------
+        ModelOfAnotherTask
         TrainingFailed
             Also where training and testing set were cut with different seeds.
         JobGivenUp, SetChanged, DatasetNotFound, ModelStoreUnavailable, MlflowUnavailable
@@ -117,8 +111,7 @@ class RetrainJob:
                 "model_name": plan.model_name,
                 "promoted": outcome.promoted,
                 "verdict": outcome.verdict,
-                "challenger_accuracy": outcome.challenger_accuracy,
-                "champion_accuracy": outcome.champion_accuracy,
+                **outcome.scores(),
                 "champion": outcome.champion and outcome.champion.model_uri,
                 "compared_rows": len(held_back),
                 "stored_rows": len(stored),
@@ -141,7 +134,9 @@ class RetrainJob:
             if champion is not None:
                 self._runs.report(job, 0.95, "compares with what serves")
                 champion_score = self._score(champion.id, held_back, dataset)
-            promoted, verdict = _judged(champion, champion_score, challenger_score)
+            promoted, verdict = judged(
+                champion, champion_score, challenger_score, MEASURES[dataset.task]
+            )
             if promoted:
                 reason = f"retraining, job {job.id}: {verdict}"
                 champion_id = None if champion is None else champion.id
@@ -151,7 +146,14 @@ class RetrainJob:
                     continue
                 except CanaryRuns:
                     promoted, verdict = False, f"a canary runs, which goes first; {verdict}"
-            return Comparison(promoted, verdict, champion, champion_score, challenger_score)
+            return Comparison(
+                promoted,
+                verdict,
+                champion,
+                champion_score,
+                challenger_score,
+                MEASURES[dataset.task],
+            )
 
     def _read(self, name: str) -> tuple[Dataset, LabelledRows, LabelledRows, list[TrainingRow]]:
         training = self._loading.ensure("training", name)
@@ -170,8 +172,13 @@ class RetrainJob:
         dataset = training.dataset
         target = dataset.target.name
         width = len(dataset.features)
-        # Rows of another version of the dataset may have other columns.
-        fitting = [row for row in new if len(row.features) == width]
+        # Rows of another version of the dataset may have other columns, and classes for numbers.
+        fitting = [
+            row
+            for row in new
+            if len(row.features) == width
+            and (dataset.task != "regression" or as_number(row.target) is not None)
+        ]
         return dataset, labelled(stored, target), labelled(held_out, target), fitting
 
     def _champion(self) -> Champion:
@@ -185,8 +192,9 @@ class RetrainJob:
             )
 
     def _fits(self, version: NamedVersion, dataset: Dataset) -> bool:
-        """Tell whether a version takes the columns of a dataset."""
-        return columns_for(self._serving.load(version.id), dataset.feature_names) is not None
+        """Tell whether a version takes the columns of a dataset and predicts what it is about."""
+        model = self._serving.load(version.id)
+        return model.task == dataset.task and columns_for(model, dataset.feature_names) is not None
 
     def _configuration_that_is_set(self) -> Configuration | None:
         found = self._ledger.find_newest(CURRENT_SLOT)
@@ -198,9 +206,13 @@ class RetrainJob:
         self, dataset: Dataset, champion: Champion, rows: LabelledRows, held_back: LabelledRows
     ) -> Plan:
         configuration, version = champion.configuration, champion.version
-        model_name, hyperparameters = DEFAULT_MODEL, {}
+        model_name, hyperparameters = DEFAULT_MODELS[dataset.task], {}
         foreign = version is not None and not self._fits(version, dataset)
-        if not foreign and configuration is not None and _is_ours(configuration.model_name):
+        if (
+            not foreign
+            and configuration is not None
+            and _task_of(configuration.model_name) == dataset.task
+        ):
             model_name = configuration.model_name
             hyperparameters = dict(configuration.hyperparameters)
         registered_name = model_name
@@ -214,7 +226,7 @@ class RetrainJob:
             hyperparameters=hyperparameters,
             registered_name=registered_name,
             rows=rows,
-            held_back=held_back.chosen(evenly_chosen(held_back.labels)),
+            held_back=held_back.chosen(evenly_chosen(strata_of(held_back.labels, dataset.task))),
             source=Source(
                 target_name=dataset.target.name,
                 classes=dataset.classes,
@@ -226,11 +238,16 @@ class RetrainJob:
         )
 
     def _score(self, version_id: int, rows: LabelledRows, dataset: Dataset) -> float | None:
-        """Return a version's accuracy as it serves; None where columns or classes are others."""
+        """Return a version's score as it serves, see `MEASURES`; None where columns, classes or the
+        task are others, or the error is too large for a number.
+        """
         model = self._serving.load(version_id)
         taken = _rows_for(model, rows.features)
-        if taken is None or model.task != "classification":
+        if taken is None or model.task != dataset.task:
             return None
+        if dataset.task == "regression":
+            found = model.predict(taken).labels
+            return regression_metrics(rows.labels, found)[0].get(MEASURES[dataset.task].name)
         truth = [class_text(model, label, dataset) for label in rows.labels]
         if not set(truth) & {str(label) for label in model.classes}:
             # Its classes are others altogether: 0 % would say that it errs.
@@ -254,12 +271,12 @@ def _rows_for(model: ServableModel, features: pd.DataFrame) -> Rows | None:
         return None
 
 
-def _is_ours(model_name: str) -> bool:
+def _task_of(model_name: str) -> str | None:
+    """Return what a model of ours predicts, None for any other model."""
     try:
-        get_entry(model_name)
+        return get_entry(model_name).task
     except ModelNotFound:
-        return False
-    return True
+        return None
 
 
 def held_back_places(rows: Sequence[TrainingRow]) -> list[bool]:
@@ -278,21 +295,3 @@ def held_back_places(rows: Sequence[TrainingRow]) -> list[bool]:
 def _as_rows(rows: Sequence[TrainingRow], dataset: Dataset) -> LabelledRows:
     features = typed_frame([row.features for row in rows], dataset_columns(dataset))
     return LabelledRows(features, [row.target for row in rows])
-
-
-def _judged(
-    champion: NamedVersion | None, champion_score: float | None, challenger_score: float | None
-) -> tuple[bool, str]:
-    """Return whether the challenger goes to `next`, and why."""
-    if challenger_score is None:
-        return False, "the challenger cannot be scored"
-    if champion is None:
-        return True, f"nothing serves yet, the challenger has accuracy {challenger_score:.4f}"
-    if champion_score is None:
-        return False, (
-            f"{champion.model_uri} has other columns or classes: the two cannot be compared"
-        )
-    comparison = f"accuracy {challenger_score:.4f} against {champion_score:.4f} of what serves"
-    if challenger_score >= champion_score:
-        return True, f"not worse: {comparison}"
-    return False, f"worse: {comparison}"

@@ -7,7 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol
 
-from ml_model.errors import NothingToRollOut, RolloutNotFound, RolloutOver, RolloutRunning
+from ml_model.errors import (
+    LimitOfClasses,
+    NothingToRollOut,
+    RolloutNotFound,
+    RolloutOver,
+    RolloutRunning,
+)
 from ml_model.ledger_entries import LedgerEntry, NamedVersion, ServingRecord
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.rollouts import Rollout, SqlRollouts, StoredDecision
@@ -86,6 +92,8 @@ class RolloutService:
             Another one is running.
         NothingToRollOut
             A slot is empty, or both hold the same version.
+        LimitOfClasses
+            The plan has a limit that counts right classes, and a slot holds a regression.
         """
         with self._database.transaction():
             before = lock_serving(self._ledger)
@@ -97,6 +105,9 @@ class RolloutService:
                     f" POST /rollouts/{running.id}/cancel."
                 )
             current_id, next_id = _versions_of(before)
+            of_labels = plan.min_accuracy_difference is not None or plan.min_labels is not None
+            if of_labels and "regression" in self._rollouts.tasks_of((current_id, next_id)):
+                raise LimitOfClasses()
             share = plan.steps[0]
             reason = f"next takes the share {share:.4g}"
             # Also where nothing changes, so that the roll-out has an entry it began with.

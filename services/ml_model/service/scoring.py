@@ -26,7 +26,7 @@ class ScoringService:
         self._store = store
 
     def score(self, set_name: SetName, dataset_name: str, dataset_version: int | None) -> Score:
-        """Predict the set's rows, replace its stored predictions, return the accuracy.
+        """Predict the set's rows, replace its stored predictions, return the score.
 
         Raises
         ------
@@ -53,7 +53,14 @@ class ScoringService:
             if stored:
                 dataset = load.dataset
                 return Score(
-                    set_name, predictions.score, len(rows), version, dataset.name, dataset.version
+                    set_name,
+                    predictions.score,
+                    len(rows),
+                    version,
+                    dataset.name,
+                    dataset.version,
+                    dataset.task,
+                    predictions.metrics,
                 )
         raise SetChanged()
 

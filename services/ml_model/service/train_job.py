@@ -10,7 +10,8 @@ from ml_model.repository.sets import SqlSets
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.job_runs import JobRuns
 from ml_model.service.version_training import LabelledRows, Plan, Source, VersionTraining, labelled
-from modelkit.holding_back import held_back_rows
+from modelkit.holding_back import held_back_rows, strata_of
+from modelkit.registry import get_entry
 from schema.sets import SetChanged
 from servicekit.database import Database
 
@@ -40,13 +41,13 @@ class TrainJob:
 
         Raises
         ------
-        TrainingFailed
+        ModelOfAnotherTask, TrainingFailed
             As `VersionTraining.train`.
         JobGivenUp, SetChanged, DatasetNotFound, ModelStoreUnavailable, MlflowUnavailable
         """
         self._runs.report(job, 0.05, "reads the rows")
         rows, source = self._given(request) if "data" in request else self._stored(request)
-        held_back = held_back_rows(rows.labels)
+        held_back = held_back_rows(strata_of(rows.labels, source.task))
         plan = Plan(
             model_name=request["model_name"],
             hyperparameters=request["hyperparameters"],
@@ -65,7 +66,8 @@ class TrainJob:
         target_name = TARGET
         while target_name in columns:
             target_name += "_"
-        classes = tuple(sorted(set(labels)))
+        of_classes = get_entry(request["model_name"]).task == "classification"
+        classes = tuple(sorted(set(labels))) if of_classes else ()
         return LabelledRows(features, labels), Source(target_name, classes)
 
     def _stored(self, request: Mapping[str, Any]) -> tuple[LabelledRows, Source]:

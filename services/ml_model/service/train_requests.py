@@ -1,14 +1,16 @@
 """What `POST /train` asks for: checked, handed in as a job, waited for."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_model.background_job import Job
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.jobs import JobService
+from ml_model.service.model_terms import as_number
 from modelkit.input_rows import InputColumn, InputRows, InvalidRows
-from modelkit.validation import check_hyperparameters
+from modelkit.registry import get_entry
+from modelkit.validation import check_hyperparameters, check_task
 from servicekit.errors import Detail
 
 MOST_DETAILS = 20
@@ -33,20 +35,23 @@ class TrainRequests:
         columns: Sequence[str] | None,
         model: Mapping[str, Any],
     ) -> Job:
-        """Train on rows of numbers (None is missing) and their classes; see `train_on_dataset`.
+        """Train on rows of numbers (None is missing) and their labels; see `train_on_dataset`.
+
+        Labels are classes or, for a model of a regression, numbers.
 
         Raises
         ------
         InvalidRows
             Rows of different lengths, a value that is no number, or labels that are missing, too
-            few, of several types or no classes.
+            few, of several types, no classes or no numbers.
         ModelNotFound, HyperparametersRefused
         """
         check_hyperparameters(model["model_name"], model["hyperparameters"])
         names = _column_names(rows, columns)
         problems = InputRows([InputColumn(name, "double", required=False) for name in names])
         problems.from_lists(rows)
-        labels = _labels(target, len(rows))
+        task = get_entry(model["model_name"]).task
+        labels = (_labels if task == "classification" else _numbers)(target, len(rows))
         request = {**model, "columns": names, "data": list(rows), "target": labels}
         return self._run(request, None)
 
@@ -61,9 +66,12 @@ class TrainRequests:
         Raises
         ------
         DatasetNotFound, ModelNotFound, HyperparametersRefused
+        ModelOfAnotherTask
+            The model does not predict what the dataset's target is.
         """
         check_hyperparameters(model["model_name"], model["hyperparameters"])
         load = self._loading.ensure("training", dataset_name, dataset_version)
+        check_task(model["model_name"], load.dataset.task, dataset_name)
         request = {
             **model,
             "dataset_name": dataset_name,
@@ -96,20 +104,37 @@ def _column_names(rows: Sequence[Any], columns: Sequence[str] | None) -> list[st
 
 def _labels(target: Sequence[Any], row_count: int) -> list[Any]:
     """Return the labels, whole floats as whole numbers."""
+    _check_count(target, row_count)
+    labels = [int(x) if isinstance(x, float) and x.is_integer() else x for x in target]
+    _refuse_any(_label_problem(label, labels[0]) for label in labels)
+    if len(set(labels)) > MOST_CLASSES:
+        raise _refused("target", f"has more than {MOST_CLASSES} classes")
+    return labels
+
+
+def _numbers(target: Sequence[Any], row_count: int) -> list[float]:
+    """Return the numbers of a regression."""
+    _check_count(target, row_count)
+    numbers = [as_number(label) for label in target]
+    _refuse_any(
+        None if number is not None else f"must be a finite number, not {str(label)[:50]!r}"
+        for number, label in zip(numbers, target, strict=True)
+    )
+    return [number for number in numbers if number is not None]
+
+
+def _check_count(target: Sequence[Any], row_count: int) -> None:
     if len(target) != row_count:
         raise _refused("target", f"has {len(target)} labels for {row_count} rows")
-    labels = [int(x) if isinstance(x, float) and x.is_integer() else x for x in target]
+
+
+def _refuse_any(problem_by_row: Iterable[str | None]) -> None:
     problems = [
-        Detail(f"target.{row}", problem)
-        for row, label in enumerate(labels)
-        if (problem := _label_problem(label, labels[0]))
+        Detail(f"target.{row}", problem) for row, problem in enumerate(problem_by_row) if problem
     ]
     if problems:
         named = "; ".join(f"{item.path} {item.problem}" for item in problems[:3])
         raise InvalidRows(named, details=problems[:MOST_DETAILS])
-    if len(set(labels)) > MOST_CLASSES:
-        raise _refused("target", f"has more than {MOST_CLASSES} classes")
-    return labels
 
 
 def _label_problem(label: Any, first: Any) -> str | None:

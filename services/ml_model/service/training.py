@@ -29,6 +29,7 @@ from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import Follower
 from modelkit.features import columns_of
 from modelkit.pipeline import pipeline_version
+from modelkit.validation import check_task
 from schema.locks import SLOT_LOCK
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
@@ -70,6 +71,8 @@ class TrainingService:
         ------
         SetNotLoaded, ModelNotSet
             Something is due first.
+        ModelOfAnotherTask
+            The model does not predict what the dataset's target is.
         TrainingFailed
             The estimator refuses.
         ModelChanged
@@ -91,6 +94,7 @@ class TrainingService:
 
     def _train_on(self, deployment: Deployment, load: SetLoad, rows: pd.DataFrame) -> Score | None:
         """Train, deploy and store; None where the set was replaced meanwhile."""
+        check_task(deployment.model_name, load.dataset.task, load.dataset.name)
         columns = columns_of(features_of(rows, load.dataset.target.name))
         fingerprint = training_fingerprint(
             deployment, load.dataset.id, load.content_hash, pipeline_version(columns)
@@ -114,7 +118,16 @@ class TrainingService:
         if not stored:
             return None
         dataset = load.dataset
-        return Score(TRAINING, predictions.score, len(rows), version, dataset.name, dataset.version)
+        return Score(
+            TRAINING,
+            predictions.score,
+            len(rows),
+            version,
+            dataset.name,
+            dataset.version,
+            dataset.task,
+            predictions.metrics,
+        )
 
     def _known(self, fingerprint: str, load: SetLoad, rows: pd.DataFrame) -> Trained | None:
         """Return the version this training gave before, unless MLflow has lost it."""
@@ -156,7 +169,7 @@ class TrainingService:
                 pipeline=pipeline,
                 features=features_of(rows, target),
                 target_name=target,
-                score=predictions.score,
+                metrics=predictions.metrics,
                 started_ms=started_ms,
                 fit_s=fit_s,
             )

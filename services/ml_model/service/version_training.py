@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from ml_model.background_job import Job
 from ml_model.domain import Deployment, ModelVersion, canonical, reason
 from ml_model.errors import TrainingFailed
+from ml_model.evaluation_metrics import regression_metrics
 from ml_model.fitting import features_of, fit
 from ml_model.repository import mlflow_models
 from ml_model.repository.drift_samples import TAG as SAMPLE_TAG
@@ -51,7 +52,10 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class Source:
-    """What rows belong to: a dataset version, or nothing that has a name."""
+    """What rows belong to: a dataset version, or nothing that has a name.
+
+    `classes` are the labels there are, none for a regression.
+    """
 
     target_name: str
     classes: tuple[Any, ...]
@@ -59,6 +63,11 @@ class Source:
     dataset_id: int | None = None
     dataset_name: str | None = None
     dataset_version: int | None = None
+
+    @property
+    def task(self) -> str:
+        """What is to be predicted: classes or numbers."""
+        return "classification" if self.classes else "regression"
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ class VersionTraining:
 
         Raises
         ------
+        ModelOfAnotherTask
+            The model predicts classes and the labels are numbers, or the other way round.
         TrainingFailed
             The rows have one class or are too few to hold one back, or the estimator refuses; the
             run is FAILED and holds the traceback.
@@ -199,6 +210,8 @@ def labelled(rows: pd.DataFrame, target_name: str) -> LabelledRows:
 
 def _check_rows(plan: Plan) -> None:
     if len({str(label) for label in (*plan.rows.labels, *plan.held_back.labels)}) < 2:
+        if plan.source.task == "regression":
+            raise TrainingFailed("All rows have one target; at least two are needed.")
         raise TrainingFailed("All rows have one class; at least two are needed.")
     if not len(plan.held_back):
         raise TrainingFailed(
@@ -212,11 +225,21 @@ def _fitted(plan: Plan) -> tuple[Pipeline, dict[str, float]]:
     deployment = Deployment(0, plan.model_name, plan.hyperparameters, None, None)
     pipeline = fit(deployment, frame, plan.source.target_name, plan.source.classes)
     try:
+        if plan.source.task == "regression":
+            return pipeline, _errors(pipeline, plan)
         own, held_back = _accuracy(pipeline, plan.rows), _measures(pipeline, plan.held_back)
     except (ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
         # E.g. more neighbours than rows: fitted, but of no use.
         raise TrainingFailed(reason(error)) from error
     return pipeline, {"training_accuracy": own, **held_back}
+
+
+def _errors(pipeline: Pipeline, plan: Plan) -> dict[str, float]:
+    own, _ = regression_metrics(plan.rows.labels, pipeline.predict(plan.rows.features))
+    held_back, _ = regression_metrics(
+        plan.held_back.labels, pipeline.predict(plan.held_back.features)
+    )
+    return {**{f"training_{name}": value for name, value in own.items()}, **held_back}
 
 
 def _accuracy(pipeline: Pipeline, rows: LabelledRows) -> float:

@@ -95,6 +95,7 @@ class ScoredSetsRepository:
             target=dataset.target.name,
             prediction=prediction,
             classes=[str(label) for label in dataset.classes],
+            task=dataset.task,
         )
 
     def _deployed_version(
@@ -143,9 +144,14 @@ class ScoredSetsRepository:
     ) -> pd.DataFrame:
         rows = self._sets.read_rows(load)
         predictions = self._sets.read_predictions(load, model_version_id)
-        rows[prediction] = predictions["predicted_class"].reindex(rows.index)
+        answers = [load.dataset.target.name, prediction]
+        if load.dataset.task == "regression":
+            rows[prediction] = predictions["predicted_value"].reindex(rows.index)
+            numerical, answers = [*numerical, *answers], []
+        else:
+            rows[prediction] = predictions["predicted_class"].reindex(rows.index)
         frame = rows.astype(dict.fromkeys(numerical, "float64"))
-        for name in (*categorical, load.dataset.target.name, prediction):
+        for name in (*categorical, *answers):
             frame[name] = pd.Series(
                 [None if pd.isna(value) else str(value) for value in rows[name]],
                 index=rows.index,

@@ -15,9 +15,11 @@ class Comparison:
 
     `reference` is the scored testing set, `current` the scored production set. Each row is a
     sample. `numerical` columns are float64 (NaN where missing); `categorical` ones, the target and
-    the prediction hold text (None where missing), classes being written the same way in both.
+    the prediction hold text (None where missing), classes being written the same way in both. Of a
+    regression the last two are float64.
 
     `classes` are all classes of the dataset, in its order; the frames need not hold each of them.
+    A regression has none.
     """
 
     reference: pd.DataFrame
@@ -27,6 +29,7 @@ class Comparison:
     target: str
     prediction: str
     classes: Sequence[str]
+    task: str = "classification"
 
     @property
     def features(self) -> list[str]:

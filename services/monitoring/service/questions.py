@@ -125,7 +125,7 @@ class QuestionService:
             "testing": scored.testing.content_hash,
             "production": scored.production.content_hash,
             "model": scored.model_fingerprint,
-            "rule": asdict(self._rule),
+            "rule": self._rule.limits_of(scored.dataset.task),
             "evidently": VERSION,
             "answer_version": ANSWER_VERSION,
         }

@@ -15,7 +15,8 @@ each works at `a / 4`. Within a signal, many columns are corrected for as its fu
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from monitoring.service.comparison import Comparison
+from monitoring.service.mean_rise import rise_p_value
 
 EXACT_UP_TO_ROWS = 1000
 """Up to this many rows in each set, Kolmogorov-Smirnov p-values are exact; beyond, asymptotic."""
@@ -43,7 +45,14 @@ class RetrainingRule:
     accuracy_drop: float = 0.05
     """Fall of the accuracy from testing to production."""
     prediction_distance: float = 0.1
-    """Distance of the two mixes of predicted classes."""
+    """Distance of the two mixes of predicted classes, or distributions of predicted numbers."""
+    error_growth: float = 0.1
+    """Growth of a regression's mean absolute error from testing to production, as a share."""
+
+    def limits_of(self, task: str) -> dict[str, Any]:
+        """Return the limits that a verdict on this task rests on, by name."""
+        other = "accuracy_drop" if task == "regression" else "error_growth"
+        return {name: limit for name, limit in asdict(self).items() if name != other}
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,12 @@ class Verdict:
 def judge(comparison: Comparison, rule: RetrainingRule) -> Verdict:
     """Decide whether the model that made these predictions has to be trained again."""
     alpha = rule.false_alarm_rate / 4
+    of_numbers = comparison.task == "regression"
     signals = (
         data_drift(comparison, rule, alpha),
         missing_values(comparison, rule, alpha),
-        accuracy_drop(comparison, rule, alpha),
-        prediction_drift(comparison, rule, alpha),
+        (error_growth if of_numbers else accuracy_drop)(comparison, rule, alpha),
+        (value_drift if of_numbers else prediction_drift)(comparison, rule, alpha),
     )
     reasons = tuple(signal.statement for signal in signals if signal.fired)
     return Verdict(bool(reasons), reasons, signals)
@@ -130,6 +140,11 @@ def feature_drift(comparison: Comparison, name: str) -> tuple[float, float] | No
         return None
     if name in comparison.categorical:
         return _mix_difference(reference, current)
+    return _gap(reference, current)
+
+
+def _gap(reference: pd.Series, current: pd.Series) -> tuple[float, float]:
+    """Return statistic and p-value of the two-sample Kolmogorov-Smirnov test of numbers."""
     small = max(len(reference), len(current)) <= EXACT_UP_TO_ROWS
     outcome = stats.ks_2samp(
         reference.to_numpy(float), current.to_numpy(float), method="exact" if small else "asymp"
@@ -206,6 +221,55 @@ def accuracy_drop(comparison: Comparison, rule: RetrainingRule, alpha: float) ->
     )
 
 
+def error_growth(comparison: Comparison, rule: RetrainingRule, alpha: float) -> Signal:
+    """See whether a regression's mean absolute error grew beyond sampling noise.
+
+    Over the rows that have a label. The size is the growth as a share of the error in testing
+    (0.1: a tenth more), so that it has no unit; None where testing has no error at all, which any
+    real error then exceeds. One-sided test of the two means: see `mean_rise.rise_p_value`.
+    """
+    limit = rule.error_growth
+    errors = [_errors(frame, comparison) for frame in (comparison.reference, comparison.current)]
+    if not len(errors[0]) or not len(errors[1]):
+        return Signal("error_growth", False, None, limit, None, "There are no labels to compare.")
+    before, after = float(errors[0].mean()), float(errors[1].mean())
+    growth = after / before - 1 if before > 0 else None
+    p_value = rise_p_value(errors[0], errors[1])
+    large = after > before if growth is None else _at_least(growth, limit)
+    return Signal(
+        name="error_growth",
+        fired=p_value <= alpha and large,
+        value=growth,
+        limit=limit,
+        p_value=p_value,
+        statement=(
+            f"The mean absolute error went from {before:.4g} in testing to {after:.4g} in"
+            " production."
+        ),
+    )
+
+
+def value_drift(comparison: Comparison, rule: RetrainingRule, alpha: float) -> Signal:
+    """See whether the distribution of a regression's predicted numbers changed; as a feature's."""
+    reference = comparison.reference[comparison.prediction].dropna()
+    current = comparison.current[comparison.prediction].dropna()
+    limit = rule.prediction_distance
+    if reference.empty or current.empty:
+        return Signal("prediction_drift", False, None, limit, None, "There are no predictions.")
+    distance, p_value = _gap(reference, current)
+    return Signal(
+        name="prediction_drift",
+        fired=p_value <= alpha and _at_least(distance, limit),
+        value=distance,
+        limit=limit,
+        p_value=p_value,
+        statement=(
+            f"The predicted numbers changed: their median went from {reference.median():.4g} in"
+            f" testing to {current.median():.4g} in production."
+        ),
+    )
+
+
 def prediction_drift(comparison: Comparison, rule: RetrainingRule, alpha: float) -> Signal:
     """See whether the mix of predicted classes changed; see `_mix_difference`."""
     reference = comparison.reference[comparison.prediction].dropna()
@@ -225,6 +289,12 @@ def prediction_drift(comparison: Comparison, rule: RetrainingRule, alpha: float)
             f"testing, {_mix(current, comparison.classes)} in production."
         ),
     )
+
+
+def _errors(frame: pd.DataFrame, comparison: Comparison) -> NDArray[np.float64]:
+    labelled = frame[[comparison.target, comparison.prediction]].dropna()
+    errors = (labelled[comparison.target] - labelled[comparison.prediction]).abs()
+    return errors.to_numpy(np.float64)
 
 
 def _right(frame: pd.DataFrame, comparison: Comparison) -> NDArray[np.bool_]:

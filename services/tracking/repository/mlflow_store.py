@@ -278,7 +278,7 @@ def _save(pipeline: Pipeline, training_set: TrainingSet, description: Model, pat
 
 def _class_names(pipeline: Pipeline, training_set: TrainingSet) -> list[str] | None:
     """Return people's names in the order of the pipeline's classes; what serves it reads them."""
-    if training_set.class_names is None:
+    if not training_set.class_names:
         return None
     name_of = dict(zip(training_set.classes, training_set.class_names, strict=True))
     return [name_of[label] for label in pipeline.classes_.tolist()]

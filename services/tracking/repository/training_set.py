@@ -5,7 +5,6 @@ from sqlalchemy.orm import Session, scoped_session
 from modelkit.features import feature_frame
 from schema.sets import LoadedSets
 from tracking.domain import TrainingSet
-from tracking.errors import SearchFailed
 
 
 class TrainingSets:
@@ -25,23 +24,18 @@ class TrainingSets:
         ------
         SetNotLoaded, DatasetNotFound
             As `LoadedSets.get_load`.
-        SearchFailed
-            The dataset is a regression.
         """
         load = self._sets.get_load("training", dataset_name, dataset_version)
-        if load.dataset.task != "classification":
-            raise SearchFailed(
-                f"{load.dataset.name} is a {load.dataset.task}, and every model here is a"
-                " classifier."
-            )
         rows = self._sets.read_rows(load)
         dataset = load.dataset
+        numbers = "float64" if dataset.task == "regression" else None
         return TrainingSet(
             dataset_name=dataset.name,
             dataset_version=dataset.version,
             content_hash=load.content_hash,
             rows=feature_frame(rows[dataset.feature_names]),
-            labels=rows[dataset.target.name].to_numpy(),
+            labels=rows[dataset.target.name].to_numpy(numbers),
             classes=dataset.classes,
             class_names=dataset.class_names,
+            task=dataset.task,
         )

@@ -22,6 +22,7 @@ from tracking.domain import (
     FINISHED,
     METRICS,
     MODEL_METRICS,
+    REGRESSION_METRICS,
     Experiment,
     Run,
     utc_text,
@@ -123,7 +124,10 @@ class ExperimentService:
 
     def describe_metrics(self, request: StatisticsRequest) -> StatisticsAnswer:
         """Return the statistics of the finished runs' duration and metrics."""
-        metrics = statistics_metrics(request.filter)
+        asked = statistics_metrics(request.filter)
+        # Those of a regression are described where a run has them, beside all the others.
+        everything = set(MODEL_METRICS) <= set(asked)
+        metrics = list(dict.fromkeys((*asked, *(REGRESSION_METRICS if everything else ()))))
         experiment = self._get(request.experiment_id)
         runs = self._tables.list_finished_runs(experiment, metrics)
         if not runs and not self._tables.list_runs(experiment):
@@ -132,7 +136,8 @@ class ExperimentService:
         described = {DURATION: statistics_of(durations)}
         for metric in metrics:
             values = [run.metrics[metric] for run in runs if metric in run.metrics]
-            described[short_name(metric)] = statistics_of(values)
+            if values or metric in asked:
+                described[short_name(metric)] = statistics_of(values)
         return StatisticsAnswer(data=described)
 
     def delete(self, experiment_id: str) -> DeletedAnswer:

@@ -13,17 +13,17 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid, StratifiedKFold
 
 from modelkit.features import columns_of
 from modelkit.pipeline import MODEL_STEP, build_pipeline, forget_rare_texts
 from modelkit.registry import get_entry
-from modelkit.validation import check_grid
+from modelkit.validation import WHAT_IT_PREDICTS, check_grid
 from modelkit.values import value_from_json
 from servicekit.errors import Detail
 from tracking.domain import Candidate, SearchOutcome, SearchPlan, TrainingSet
 from tracking.errors import InvalidSearch, SearchFailed
-from tracking.service.scoring import FoldScorer, weighted_metrics
+from tracking.service.scoring import ErrorScorer, FoldScorer, error_metrics, weighted_metrics
 
 SEED = 42
 """Seeds the shuffling of the folds; the estimators have their own in the registry."""
@@ -47,16 +47,21 @@ def check_plans(
     Raises
     ------
     ModelNotFound, InvalidSearch
-        An unknown model, one named twice, a grid without its model, too many candidates.
+        An unknown model, one named twice, models of different tasks, a grid without its model, too
+        many candidates.
     HyperparametersRefused
         A model has no such hyperparameter or refuses a value.
     """
-    for model in models:
-        get_entry(model)
+    tasks = [get_entry(model).task for model in models]
     problems = [
         Detail("models", f"{model} is named more than once")
         for model in dict.fromkeys(models)
         if models.count(model) > 1
+    ]
+    problems += [
+        Detail("models", f"{models[0]} predicts {WHAT_IT_PREDICTS[tasks[0]]}, {model} does not")
+        for model, task in zip(models, tasks, strict=True)
+        if task != tasks[0]
     ]
     for model, grid in grids.items():
         path = f"hyperparameters.{model}"
@@ -80,7 +85,16 @@ def check_plans(
 
 
 def check_folds(folds: int, training_set: TrainingSet) -> None:
-    """Raise `InvalidSearch` unless every fold can hold a row of every class."""
+    """Raise `InvalidSearch` unless every fold can hold a row of every class.
+
+    Of a regression each fold must hold two rows: one alone has no r2.
+    """
+    if training_set.task == "regression":
+        most = len(training_set.labels) // 2
+        if folds > most:
+            problem = f"must be at most {most}, so that every fold has two rows"
+            raise InvalidSearch(f"cv: {problem}.", details=[Detail("cv", problem)])
+        return
     if folds > training_set.smallest_class:
         problem = f"must be at most {training_set.smallest_class}, the rows of the rarest class"
         raise InvalidSearch(f"cv: {problem}.", details=[Detail("cv", problem)])
@@ -110,12 +124,15 @@ def search(plan: SearchPlan, training_set: TrainingSet, jobs: int) -> SearchOutc
         f"{MODEL_STEP}__{name}": [value_from_json(value, training_set.classes) for value in values]
         for name, values in plan.grid.items()
     }
+    of_numbers = training_set.task == "regression"
     grid_search = GridSearchCV(
         pipeline,
         grid,
-        scoring=FoldScorer(plan.scoring, training_set.labels),
+        scoring=ErrorScorer(plan.scoring)
+        if of_numbers
+        else FoldScorer(plan.scoring, training_set.labels),
         refit="score",
-        cv=StratifiedKFold(plan.folds, shuffle=True, random_state=SEED),
+        cv=(KFold if of_numbers else StratifiedKFold)(plan.folds, shuffle=True, random_state=SEED),
         error_score=np.nan,
     )
     try:
@@ -136,7 +153,9 @@ def search(plan: SearchPlan, training_set: TrainingSet, jobs: int) -> SearchOutc
         pipeline=grid_search.best_estimator_,
         best=values[best],
         best_score=float(results["mean_test_score"][best]),
-        metrics=_out_of_fold_metrics(results, best, plan.folds),
+        metrics=(_out_of_fold_errors if of_numbers else _out_of_fold_metrics)(
+            results, best, plan.folds, training_set.labels
+        ),
         candidates=[
             Candidate(
                 values=value,
@@ -151,7 +170,19 @@ def search(plan: SearchPlan, training_set: TrainingSet, jobs: int) -> SearchOutc
     )
 
 
-def _out_of_fold_metrics(results: Mapping[str, Any], best: int, folds: int) -> dict[str, float]:
+def _out_of_fold_errors(
+    results: Mapping[str, Any], best: int, folds: int, labels: Any
+) -> dict[str, float]:
+    absolute, squared, relative = (
+        float(sum(results[f"split{fold}_test_{kind}"][best] for fold in range(folds)))
+        for kind in ("absolute", "squared", "relative")
+    )
+    return error_metrics(labels, absolute, squared, relative)
+
+
+def _out_of_fold_metrics(
+    results: Mapping[str, Any], best: int, folds: int, _labels: Any
+) -> dict[str, float]:
     classes = sum(name.startswith("mean_test_true_") for name in results)
     counts = {
         kind: np.array(

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 from contracts.tracking import OptimizationAnswer, OptimizationData, OptimizationRequest
+from modelkit.registry import get_entry
+from modelkit.validation import check_task
 from servicekit.database import Database
 from servicekit.errors import DomainError
 from tracking.domain import (
@@ -69,17 +71,22 @@ class OptimizationService:
             The request cannot be meant, or an estimator refuses a value; nothing was begun.
         SetNotLoaded, DatasetNotFound
             There is no training set.
+        ModelOfAnotherTask
+            The models do not predict what the dataset's target is.
         SearchFailed
             Every candidate of a model fails; all runs of the request are marked FAILED.
         Unavailable
             Postgres or MLflow went away; runs that were begun are FAILED, now or by the sweep.
         """
         check_plans(request.models, request.hyperparameters, self._max_candidates)
-        check_scoring(request.scoring)
+        task = get_entry(request.models[0]).task
+        check_scoring(request.scoring, task=task)
         # The connection goes back to the pool before the search: it may take minutes.
         with self._database.transaction():
             training_set = self._training_sets.get(request.dataset_name, request.dataset_version)
-        check_scoring(request.scoring, training_set.classes)
+        for model in request.models:
+            check_task(model, training_set.task, training_set.dataset_name)
+        check_scoring(request.scoring, training_set.classes, task)
         check_folds(request.cv, training_set)
         self._store.check()
         experiment_id = self._experiment(request)

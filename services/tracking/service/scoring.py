@@ -1,5 +1,10 @@
-"""By what candidates are compared: scikit-learn's scorers that fit classification."""
+"""By what candidates are compared: scikit-learn's scorers, and the metrics of what was said.
 
+Which scorers fit depends on the task. See docs/adr/0017-regression.md for what a regression is best
+compared by.
+"""
+
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,20 +37,38 @@ _CLASSIFICATION = (
     *_AVERAGED,
     *BINARY_ONLY,
 )
+_REGRESSION = (
+    "d2_absolute_error_score",
+    "explained_variance",
+    "neg_max_error",
+    "neg_mean_absolute_error",
+    "neg_mean_absolute_percentage_error",
+    "neg_mean_squared_error",
+    "neg_mean_squared_log_error",
+    "neg_median_absolute_error",
+    "neg_root_mean_squared_error",
+    "neg_root_mean_squared_log_error",
+    "r2",
+)
 
 
-def scorer_names(classes: Sequence[Any] | None = None) -> list[str]:
+def scorer_names(classes: Sequence[Any] | None = None, task: str = "classification") -> list[str]:
     """Return the scorers that fit; given the `classes`, without those that need other ones."""
     known = set(get_scorer_names())
-    names = sorted(name for name in _CLASSIFICATION if name in known)
+    fitting = _REGRESSION if task == "regression" else _CLASSIFICATION
+    names = sorted(name for name in fitting if name in known)
+    if task == "regression":
+        return names
     if classes is None or list(classes) == [0, 1]:
         return names
     return [name for name in names if name not in BINARY_ONLY]
 
 
-def check_scoring(name: str, classes: Sequence[Any] | None = None) -> None:
+def check_scoring(
+    name: str, classes: Sequence[Any] | None = None, task: str = "classification"
+) -> None:
     """Raise `UnknownScoring`, naming the valid ones, unless `name` fits."""
-    valid = scorer_names(classes)
+    valid = scorer_names(classes, task)
     if name not in valid:
         raise UnknownScoring(f"scoring must be one of: {', '.join(valid)}.")
 
@@ -77,10 +100,59 @@ class FoldScorer:
     def _score(self, estimator: Any, rows: Any, truth: Any, said: Any) -> float:
         if self._scoring == "accuracy":
             return float(np.mean(said == truth))
-        try:
-            return float(get_scorer(self._scoring)(estimator, rows, truth))
-        except Exception:  # noqa: BLE001 - whatever a scorer refuses, its candidate has no score
-            return float("nan")
+        return _score(self._scoring, estimator, rows, truth)
+
+
+class ErrorScorer:
+    """Scores a fitted candidate of a regression on a fold and adds up its errors.
+
+    As with `FoldScorer`, the sums give the metrics of the out-of-fold predictions. Returned keys:
+    `score`, and over the fold's rows `absolute` and `squared`, the sums of |truth - said| and of
+    its square, and `relative`, the sum of |truth - said| / |truth|, NaN where some truth is 0.
+    """
+
+    def __init__(self, scoring: str) -> None:
+        self._scoring = scoring
+
+    def __call__(self, estimator: Any, rows: Any, labels: Any) -> dict[str, float]:
+        """Return the sums and the score; NaN where the scorer refuses the estimator."""
+        truth = np.asarray(labels, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = np.abs(truth - np.asarray(estimator.predict(rows), dtype=np.float64))
+            relative = float(np.sum(errors / np.abs(truth))) if truth.all() else float("nan")
+            return {
+                "score": _score(self._scoring, estimator, rows, truth),
+                "absolute": float(errors.sum()),
+                "squared": float((errors**2).sum()),
+                "relative": relative,
+            }
+
+
+def _score(scoring: str, estimator: Any, rows: Any, truth: Any) -> float:
+    try:
+        return float(get_scorer(scoring)(estimator, rows, truth))
+    except Exception:  # noqa: BLE001 - whatever a scorer refuses, its candidate has no score
+        return float("nan")
+
+
+def error_metrics(
+    labels: NDArray[np.float64], absolute: float, squared: float, relative: float
+) -> dict[str, float]:
+    """Return r2 and the errors of n out-of-fold predictions from their sums, see `ErrorScorer`.
+
+    `labels` (n,) are all numbers that were predicted. `model_mae` and `model_rmse` are in the unit
+    of the target; `model_mape` is a share and `model_r2` 1 - squared / sum (label - mean label)².
+    What is no finite number is left out: no mape where a label is 0, no r2 of equal labels.
+    """
+    rows = len(labels)
+    spread = float(((labels - labels.mean()) ** 2).sum())
+    found = {
+        "model_r2": 1 - squared / spread if spread > 0 else float("nan"),
+        "model_mae": absolute / rows,
+        "model_rmse": math.sqrt(squared / rows),
+        "model_mape": relative / rows,
+    }
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def weighted_metrics(

@@ -341,3 +341,15 @@ def test_two_programs_at_once_decide_once(lab: SlotsLab) -> None:
         thread.join()
     assert [name for name, *_ in decisions(lab)].count("advance") == 1
     assert split(lab)[0] == 0.5
+
+
+@pytest.mark.parametrize("limit", [{"min_accuracy_difference": -0.1}, {"min_labels": 10}])
+def test_a_limit_that_counts_classes_is_refused_for_a_regression(
+    cellar_database: TestDatabase, limit: dict[str, Any]
+) -> None:
+    lab = make_slots_lab(cellar_database)
+    lab.put("models:/house/1", "models:/house/2")
+    status, message = lab.refused("POST", "/rollouts", PLAN | limit)
+    assert status == 422 and "a slot holds a regression" in message
+    assert split(lab) == (1.0, False)
+    assert start(lab)["state"] == "running"

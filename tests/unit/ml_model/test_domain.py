@@ -6,10 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 from ml_model import domain, fitting
 from ml_model.domain import Deployment, ModelVersion, Score
 from ml_model.errors import ScoringFailed, TrainingFailed
+from modelkit.errors import ModelOfAnotherTask
 from modelkit.pipeline import MIXED_PIPELINE_VERSION, PIPELINE_VERSION, build_pipeline
 
 VERSION = ModelVersion(1, "SVC", 3, "SVC", "f", 1, "wine", 1)
@@ -74,7 +81,7 @@ def test_rows_without_a_label_are_predicted_but_not_scored() -> None:
     pipeline = fitting.fit(DEPLOYMENT, rows_of([0, 0, 1, 1], "Int64"), "kind", [0, 1])
     found = fitting.predict(pipeline, rows_of([0, 1, None, 1], "Int64"), "kind", [0, 1])
     assert found.sample_ids.tolist() == [11, 12, 13, 14]
-    assert found.classes.tolist() == ["0", "0", "1", "1"]
+    assert found.predicted.tolist() == ["0", "0", "1", "1"]
     # Of the three labels 0, 1, 1 the second is missed.
     assert found.score == pytest.approx(2 / 3)
     assert found.probabilities is not None
@@ -147,3 +154,46 @@ def test_a_reason_is_one_bearable_line() -> None:
     assert domain.reason(ValueError("a\n  b")) == "a b"
     assert domain.reason(MemoryError()) == "MemoryError"
     assert len(domain.reason(ValueError("x" * 10_000))) == 501
+
+
+NUMBERS = Deployment(1, "DecisionTreeRegressor", {"max_depth": 2}, None, None)
+
+
+def test_a_regression_is_fitted_and_scored_as_scikit_learn_does() -> None:
+    rows, target = load_diabetes(return_X_y=True, as_frame=True)
+    # Whole numbers, as a table may hold them, are numbers here and no classes.
+    frame = rows.assign(progress=target.astype("Int64"))
+    frame.index.name = "sample_id"
+    frame.loc[frame.index[5], "progress"] = None
+    pipeline = fitting.fit(NUMBERS, frame[:300], "progress", [])
+    known = frame[:300].dropna()
+    bare = make_pipeline(
+        SimpleImputer(strategy="median", keep_empty_features=True),
+        StandardScaler(),
+        DecisionTreeRegressor(max_depth=2, random_state=42),
+    ).fit(known.drop(columns="progress"), known["progress"].to_numpy(float))
+    found = fitting.predict(pipeline, frame, "progress", [])
+    assert found.predicted.dtype == np.float64
+    np.testing.assert_array_equal(found.predicted, bare.predict(rows))
+    assert found.probabilities is None
+    judged = frame.dropna()
+    truth = judged["progress"].to_numpy(float)
+    said = bare.predict(judged.drop(columns="progress"))
+    assert found.score == found.metrics["r2"] == pytest.approx(r2_score(truth, said))
+    assert found.metrics["rmse"] == pytest.approx(root_mean_squared_error(truth, said))
+
+
+def test_what_a_regression_cannot_do_says_why() -> None:
+    rows = rows_of([1.5, 2.0, 8.0, 9.5], "float64")
+    with pytest.raises(ModelOfAnotherTask, match=r"SVC predicts classes.*'Ridge'"):
+        fitting.fit(replace(DEPLOYMENT, model_name="SVC"), rows, "kind", [])
+    with pytest.raises(ModelOfAnotherTask, match="DecisionTreeRegressor predicts numbers"):
+        fitting.fit(NUMBERS, rows_of([0, 0, 1, 1], "Int64"), "kind", [0, 1])
+    pipeline = fitting.fit(NUMBERS, rows, "kind", [])
+    with pytest.raises(ScoringFailed, match="One row alone has no r2"):
+        fitting.predict(pipeline, rows_of([1.5, None, None, None], "float64"), "kind", [])
+    far = pd.DataFrame({"x": [1.0, 2.0]})
+    beyond = build_pipeline("Ridge", {}, ["x"]).fit(far, [1e300, -1e300])
+    refused = pytest.raises(ScoringFailed, match="no finite number")
+    with np.errstate(over="ignore", invalid="ignore"), refused:
+        fitting.predict(beyond, rows_of([0.0] * 4, "float64", [1e200] * 4), "kind", [])

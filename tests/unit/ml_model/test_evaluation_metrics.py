@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import (
+    log_loss,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    median_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
 from ml_model.evaluation_metrics import classification_metrics, regression_metrics
 
@@ -68,5 +76,36 @@ def test_regression() -> None:
     assert metrics["mae"] == pytest.approx(1.0)
     assert metrics["rmse"] == pytest.approx(math.sqrt(5 / 3))
     assert metrics["r2"] == pytest.approx(1 - 5 / (14 / 3))
+    # The absolute errors are 0, 1, 2, their shares of the truth 0, 1/2, 1/2.
+    assert metrics["median_absolute_error"] == pytest.approx(1.0)
+    assert metrics["mape"] == pytest.approx(1 / 3)
     assert notes == []
-    assert regression_metrics([1.0], [2.0])[0] == {"mae": 1.0, "rmse": 1.0}
+
+
+def test_regression_as_scikit_learn_measures_it() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(3.0, 2.0, 500)
+    found = truth + random.normal(0.0, 0.7, 500)
+    metrics, _ = regression_metrics(truth.tolist(), found.tolist())
+    assert metrics == pytest.approx(
+        {
+            "mae": mean_absolute_error(truth, found),
+            "rmse": root_mean_squared_error(truth, found),
+            "median_absolute_error": median_absolute_error(truth, found),
+            "mape": mean_absolute_percentage_error(truth, found),
+            "r2": r2_score(truth, found),
+        },
+        rel=1e-12,
+    )
+
+
+def test_what_a_regression_cannot_say_is_left_out_and_said() -> None:
+    metrics, notes = regression_metrics([1.0], [2.0])
+    assert metrics == {"mae": 1.0, "rmse": 1.0, "median_absolute_error": 1.0, "mape": 1.0}
+    assert notes == ["One row alone has no r2."]
+    metrics, notes = regression_metrics([0.0, 2.0], [1.0, 2.0])
+    assert "mape" not in metrics and notes == ["The target is 0 in some row, hence no mape."]
+    assert regression_metrics([2.0, 2.0], [2.0, 3.0])[0]["r2"] == 0.0
+    metrics, notes = regression_metrics([1e300, -1e300], [-1e300, 1e300])
+    assert metrics["mae"] == pytest.approx(2e300) and "rmse" not in metrics
+    assert notes[0].startswith("Too large for a number: rmse")

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from modelkit.holding_back import evenly_chosen, held_back_rows
+from modelkit.holding_back import evenly_chosen, held_back_rows, strata_of
 
 
 def held_labels(labels: list[object], **over: float) -> Counter[object]:
@@ -30,6 +30,16 @@ def held_labels(labels: list[object], **over: float) -> Counter[object]:
 )
 def test_the_share_of_each_class(labels: list[object], held: dict[object, int]) -> None:
     assert held_labels(labels) == held
+
+
+def test_rows_of_a_regression_are_held_back_at_random() -> None:
+    numbers = [row / 7 for row in range(100)]
+    assert strata_of(numbers, "classification") is numbers
+    held = held_back_rows(strata_of(numbers, "regression"))
+    assert held.sum() == 20
+    assert not np.array_equal(np.flatnonzero(held), np.arange(20))
+    np.testing.assert_array_equal(held, held_back_rows(strata_of(numbers, "regression")))
+    assert held_back_rows(strata_of([1.5, 2.5], "regression")).sum() == 1
 
 
 def test_no_more_than_the_most() -> None:

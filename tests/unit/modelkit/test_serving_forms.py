@@ -93,8 +93,12 @@ def assert_same(form: ServingForm, pipeline: Any, rows: Any, frame: Any) -> None
     np.testing.assert_allclose(predicted.probabilities, expected, rtol=0, atol=PROBABILITY_BOUND)
 
 
+CLASSIFIERS = [name for name, entry in registry().items() if entry.task == "classification"]
+REGRESSIONS = [name for name, entry in registry().items() if entry.task == "regression"]
+
+
 @pytest.mark.parametrize("labels", LABELS)
-@pytest.mark.parametrize("name", registry())
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_model_is_served_as_it_predicts(name: str, labels: str) -> None:
     pipeline = fitted(name, labels)
     form = form_of(pipeline)
@@ -200,6 +204,51 @@ def test_regressions(model: Any) -> None:
     predicted = ServableModel(form).predict(data)
     np.testing.assert_allclose(predicted.labels, model.predict(data), rtol=1e-5)
     assert predicted.probabilities is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hyperparameters"),
+    [
+        *((name, {}) for name in REGRESSIONS),
+        ("KNeighborsRegressor", {"weights": "distance"}),
+        ("Ridge", {"fit_intercept": False}),
+        ("Ridge", {"positive": True}),
+        ("Lasso", {"fit_intercept": False}),
+        ("SVR", {"kernel": "linear"}),
+        ("SVR", {"kernel": "poly", "degree": 2, "coef0": 1.0}),
+        ("SVR", {"kernel": "sigmoid"}),
+        ("SVR", {"gamma": 0.1, "C": 1000}),
+    ],
+)
+@pytest.mark.parametrize("unit", [1.0, 1e-9])
+def test_every_regression_is_served_as_it_predicts(
+    name: str, hyperparameters: dict[str, Any], unit: float
+) -> None:
+    rows, numbers = load_diabetes(return_X_y=True, as_frame=True)
+    pipeline = build_pipeline(name, hyperparameters, list(rows))
+    pipeline.fit(rows[::2], numbers[::2].to_numpy() * unit)
+    columns = [InputColumn(column, "double", required=False) for column in rows]
+    form = form_of(pipeline, columns, rows[1::2].to_numpy())
+    assert (form.runtime, form.task, form.classes) == ("onnx", "regression", ()), form.parity
+    # The rows it was fitted on too: neighbours at distance 0.
+    predicted = ServableModel(form).predict(rows.to_numpy())
+    np.testing.assert_allclose(predicted.labels, pipeline.predict(rows), rtol=1e-5)
+
+
+def test_the_bound_of_a_regression_knows_no_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from modelkit import onnx_conversion
+
+    rows, numbers = load_diabetes(return_X_y=True, as_frame=True)
+    pipeline, other = (
+        build_pipeline("Ridge", {"alpha": alpha}, list(rows)).fit(rows, numbers.to_numpy() * 1e-9)
+        for alpha in (1.0, 100.0)
+    )
+    real = onnx_conversion.to_onnx
+    monkeypatch.setattr(
+        onnx_conversion, "to_onnx", lambda _, *more, **options: real(other, *more, **options)
+    )
+    columns = [InputColumn(column, "double") for column in rows]
+    assert form_of(pipeline, columns, rows.to_numpy()).runtime == "sklearn"
 
 
 def test_models_of_others_are_converted_by_skl2onnx() -> None:

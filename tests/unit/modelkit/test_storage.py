@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_diabetes, load_wine
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import Pipeline
 
@@ -21,6 +21,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "RandomForest": {"n_estimators": 5},
     "HistGradientBoosting": {"max_iter": 3},
     "LogisticRegression": {"solver": "liblinear"},
+    "RandomForestRegressor": {"n_estimators": 5},
+    "HistGradientBoostingRegressor": {"max_iter": 3},
     "LinearSVC": {"dual": True, "max_iter": 100_000},
 }
 
@@ -30,7 +32,11 @@ def fitted(name: str, target: Any = TARGET, **more: Any) -> Pipeline:
     return pipeline.fit(FRAME, np.asarray(target))
 
 
-@pytest.mark.parametrize("name", registry())
+CLASSIFIERS = [name for name, entry in registry().items() if entry.task == "classification"]
+REGRESSIONS = [name for name, entry in registry().items() if entry.task == "regression"]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.parametrize("labels", [np.array([0, 1, 2]), np.array(["a", "b", "c"], dtype=object)])
 def test_a_round_trip_changes_no_prediction(name: str, labels: Any) -> None:
     pipeline = fitted(name, labels[TARGET])
@@ -39,6 +45,14 @@ def test_a_round_trip_changes_no_prediction(name: str, labels: Any) -> None:
     assert list(again.classes_) == list(pipeline.classes_)
     if hasattr(pipeline, "predict_proba"):
         np.testing.assert_array_equal(again.predict_proba(FRAME), pipeline.predict_proba(FRAME))
+
+
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_a_regression_comes_back_to_the_last_bit(name: str) -> None:
+    rows, numbers = load_diabetes(return_X_y=True, as_frame=True)
+    pipeline = build_pipeline(name, QUICK.get(name, {}), list(rows)).fit(rows, numbers.to_numpy())
+    again = storage.loads(storage.dumps(pipeline))
+    np.testing.assert_array_equal(again.predict(rows), pipeline.predict(rows))
 
 
 @pytest.mark.parametrize("algorithm", ["ball_tree", "kd_tree", "brute"])

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from modelkit import registry as registry_module
-from modelkit.errors import HyperparametersRefused, ModelNotFound
+from modelkit.errors import HyperparametersRefused, ModelNotFound, ModelOfAnotherTask
 from modelkit.registry import ENTRIES, ModelEntry, registry, registry_of
-from modelkit.validation import check_grid, check_hyperparameters
+from modelkit.validation import check_grid, check_hyperparameters, check_task
 from servicekit.errors import Impossible, Invalid
 
 
@@ -28,6 +28,13 @@ from servicekit.errors import Impossible, Invalid
         ("DecisionTree", {"max_depth": 3, "min_samples_leaf": 0.1}),
         ("KNN", {"n_neighbors": 7, "weights": "distance", "p": 1}),
         ("LinearSVC", {"dual": "auto", "loss": "hinge"}),
+        ("RandomForestRegressor", {"criterion": "absolute_error", "n_estimators": 20}),
+        ("HistGradientBoostingRegressor", {"loss": "quantile", "quantile": 0.9}),
+        ("KNeighborsRegressor", {"n_neighbors": 3, "weights": "distance"}),
+        ("Ridge", {"alpha": 0.1, "solver": "lbfgs", "positive": True}),
+        ("Lasso", {"alpha": 0.1}),
+        ("ElasticNet", {"l1_ratio": 0.2}),
+        ("SVR", {"kernel": "rbf", "epsilon": 0.2}),
     ],
 )
 def test_what_the_estimator_takes_passes(model: str, hyperparameters: dict[str, Any]) -> None:
@@ -68,6 +75,16 @@ def test_what_the_estimator_takes_passes(model: str, hyperparameters: dict[str, 
         ("KNN", {"metric": "precomputed"}, "needs distances"),
         ("KNN", {"n_neighbors": None}, "whole number"),
         ("SVC", {"break_ties": True, "decision_function_shape": "ovo"}, "break_ties"),
+        ("RandomForestRegressor", {"criterion": "gini"}, "criterion"),
+        ("RandomForestRegressor", {"n_estimators": 10**12}, "between 1 and 2000"),
+        ("HistGradientBoostingRegressor", {"loss": "quantile"}, "needs a quantile"),
+        ("KNeighborsRegressor", {"metric": "precomputed"}, "needs distances"),
+        ("Ridge", {"alpha": -1}, "alpha"),
+        ("Ridge", {"positive": True, "solver": "svd"}, "does not support positive"),
+        ("Ridge", {"solver": "lbfgs"}, "only when positive=True"),
+        ("Lasso", {"max_iter": 10**9}, "between 1 and 100000"),
+        ("SVR", {"kernel": "precomputed"}, "kernel matrix"),
+        ("SVR", {"random_state": 1}, "no hyperparameter"),
     ],
 )
 def test_what_it_refuses_is_impossible_for_its_own_reason(
@@ -107,8 +124,27 @@ def test_unknown_model_names_all_there_are() -> None:
     assert caught.value.error == "Model not Found"
     assert caught.value.message == (
         "Please Specify 'RandomForest', 'SVC', 'LogisticRegression', 'HistGradientBoosting', "
-        "'DecisionTree', 'KNN' or 'LinearSVC'"
+        "'DecisionTree', 'KNN', 'LinearSVC', 'RandomForestRegressor', "
+        "'HistGradientBoostingRegressor', 'DecisionTreeRegressor', 'KNeighborsRegressor', 'Ridge', "
+        "'Lasso', 'ElasticNet' or 'SVR'"
     )
+
+
+def test_a_model_of_another_task_names_those_that_fit() -> None:
+    check_task("Ridge", "regression", "diabetes")
+    check_task("SVC", "classification", "wine")
+    with pytest.raises(ModelOfAnotherTask) as caught:
+        check_task("SVC", "regression", "diabetes")
+    assert isinstance(caught.value, Impossible)
+    assert caught.value.message == (
+        "diabetes is a regression, and SVC predicts classes. Please Specify"
+        " 'RandomForestRegressor', 'HistGradientBoostingRegressor', 'DecisionTreeRegressor',"
+        " 'KNeighborsRegressor', 'Ridge', 'Lasso', 'ElasticNet' or 'SVR'"
+    )
+    with pytest.raises(ModelOfAnotherTask, match=r"Ridge predicts numbers.*'KNN' or 'LinearSVC'$"):
+        check_task("Ridge", "classification", "wine")
+    with pytest.raises(ModelNotFound):
+        check_task("Nothing", "regression", "diabetes")
 
 
 def test_a_grid_is_checked_value_by_value() -> None:

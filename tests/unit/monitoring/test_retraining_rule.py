@@ -11,10 +11,12 @@ from monitoring.service.retraining_rule import (
     RetrainingRule,
     accuracy_drop,
     data_drift,
+    error_growth,
     feature_drift,
     judge,
     missing_values,
     prediction_drift,
+    value_drift,
 )
 
 RULE = RetrainingRule()
@@ -178,3 +180,70 @@ def test_equal_sets_ask_for_nothing() -> None:
 def test_empty_production_asks_for_nothing() -> None:
     verdict = judge(compared({"x": [1.0, 2.0]}, {"x": np.array([], dtype=float)}), RULE)
     assert not verdict.retraining_needed
+
+
+def numbers(reference: list[Any], current: list[Any], moved: float = 0.0) -> Comparison:
+    """Compare two sets of a regression by their errors; the predictions are moved in production."""
+    frames = []
+    for errors, by in ((reference, 0.0), (current, moved)):
+        prediction = np.linspace(0.0, 10.0, len(errors)) + by
+        truth = prediction + np.array(errors, dtype=float)
+        frames.append(pd.DataFrame({"x": prediction, "target": truth, "prediction": prediction}))
+    return Comparison(*frames, ["x"], [], "target", "prediction", [], "regression")
+
+
+def test_an_error_that_grew_asks_for_retraining_with_its_figures() -> None:
+    found = error_growth(numbers([1.0, -1.0] * 20, [2.0, -2.0] * 20), RULE, ALPHA)
+    assert found.fired
+    assert (found.value, found.limit) == (pytest.approx(1.0), 0.1)
+    assert found.p_value is not None and found.p_value < ALPHA
+    assert found.statement == ("The mean absolute error went from 1 in testing to 2 in production.")
+
+
+@pytest.mark.parametrize(
+    "current",
+    [
+        [1.05, -1.05] * 20,  # real, yet small
+        [1.0, -1.0, 3.0],  # large, yet by chance
+        [0.1, -0.1] * 20,  # smaller
+    ],
+)
+def test_an_error_that_is_hardly_larger_or_by_chance_does_not(current: list[float]) -> None:
+    assert not error_growth(numbers([1.0, -1.0] * 20, current), RULE, ALPHA).fired
+
+
+def test_rows_without_a_label_do_not_count_and_none_at_all_says_so() -> None:
+    assert error_growth(numbers([1.0, np.nan], [1.0, np.nan]), RULE, ALPHA).value == 0.0
+    found = error_growth(numbers([1.0], [np.nan]), RULE, ALPHA)
+    assert (found.fired, found.value, found.p_value) == (False, None, None)
+
+
+def test_any_error_is_more_than_none() -> None:
+    found = error_growth(numbers([0.0] * 20, [1.0] * 20), RULE, ALPHA)
+    assert (found.fired, found.value) == (True, None)
+    same = error_growth(numbers([0.0] * 20, [0.0] * 20), RULE, ALPHA)
+    assert (same.fired, same.p_value) == (False, 1.0)
+
+
+def test_predicted_numbers_that_moved_have_drifted() -> None:
+    found = value_drift(numbers([0.0] * 40, [0.0] * 40, moved=8.0), RULE, ALPHA)
+    assert found.fired and found.value == pytest.approx(0.8)
+    assert "median went from 5 in testing to 13 in production" in found.statement
+    assert not value_drift(numbers([0.0] * 40, [0.0] * 40), RULE, ALPHA).fired
+
+
+def test_a_regression_is_judged_by_four_signals_of_its_own() -> None:
+    verdict = judge(numbers([1.0, -1.0] * 20, [2.0, -2.0] * 20), RULE)
+    assert [item.name for item in verdict.signals] == [
+        "data_drift",
+        "missing_values",
+        "error_growth",
+        "prediction_drift",
+    ]
+    assert verdict.retraining_needed and len(verdict.reasons) == 1
+
+
+def test_answers_of_classes_are_found_again_whatever_limits_regressions_get() -> None:
+    limits = RULE.limits_of("classification")
+    assert "accuracy_drop" in limits and "error_growth" not in limits
+    assert "error_growth" in RULE.limits_of("regression")

@@ -3,8 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.datasets import load_diabetes
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    precision_score,
+    r2_score,
+    recall_score,
+    root_mean_squared_error,
+)
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_predict
 
 from modelkit.errors import HyperparametersRefused, ModelNotFound
 from modelkit.pipeline import build_pipeline
@@ -12,7 +22,12 @@ from tracking.domain import SearchPlan, TrainingSet
 from tracking.errors import InvalidSearch, SearchFailed, UnknownScoring
 from tracking.service.candidates import candidates_csv, candidates_svg
 from tracking.service.grid_search import SEED, candidate_count, check_folds, check_plans, search
-from tracking.service.scoring import check_scoring, scorer_names, weighted_metrics
+from tracking.service.scoring import (
+    check_scoring,
+    error_metrics,
+    scorer_names,
+    weighted_metrics,
+)
 
 # An estimator that refuses a candidate makes scikit-learn warn; the service records it instead.
 pytestmark = [
@@ -44,6 +59,7 @@ def test_candidates_multiply_and_an_empty_grid_has_one() -> None:
         (["SVC"], {"RandomForest": {"n_estimators": [5]}}, "not among the models"),
         (["SVC"], {"SVC": {"C": [1, 2, 3, 4, 5, 6]}}, "6 candidates; 5 are allowed"),
         (["SVC"], {"SVC": {"kernel": ["x" * 9000]}}, "longer than"),
+        (["SVC", "Ridge"], {}, "SVC predicts classes, Ridge does not"),
     ],
 )
 def test_a_search_that_cannot_be_meant_is_refused(
@@ -166,3 +182,73 @@ def test_text_in_a_grid_cannot_break_the_picture(rows: TrainingSet) -> None:
     )
     picture = candidates_svg(found)
     assert picture.count("<circle") == 2 and "criterion=&quot;gini&quot;" in picture
+
+
+@pytest.fixture(scope="module")
+def numbers() -> TrainingSet:
+    """200 patients, one value missing."""
+    frame, target = load_diabetes(return_X_y=True, as_frame=True)
+    rows = frame.head(200).copy()
+    rows.iloc[5, 2] = np.nan
+    labels = target.head(200).to_numpy(float)
+    return TrainingSet("diabetes", 1, "0" * 64, rows, labels, (), task="regression")
+
+
+@pytest.mark.parametrize("scoring", ["r2", "neg_root_mean_squared_error"])
+def test_a_regression_is_searched_as_plain_scikit_learn_does(
+    numbers: TrainingSet, scoring: str
+) -> None:
+    grid = {"alpha": [0.1, 10.0, 1000.0]}
+    outcome = search(SearchPlan("Ridge", grid, scoring, 5), numbers, 1)
+    folds = KFold(5, shuffle=True, random_state=SEED)
+    pipeline = build_pipeline("Ridge", {}, list(numbers.rows.columns))
+    plain = GridSearchCV(pipeline, {"model__alpha": grid["alpha"]}, scoring=scoring, cv=folds).fit(
+        numbers.rows, numbers.labels
+    )
+    assert outcome.best == {"alpha": plain.best_params_["model__alpha"]}
+    assert outcome.best_score == pytest.approx(plain.best_score_)
+    assert [item.mean_score for item in outcome.candidates] == pytest.approx(
+        plain.cv_results_["mean_test_score"]
+    )
+    truth, said = (
+        numbers.labels,
+        cross_val_predict(plain.best_estimator_, numbers.rows, numbers.labels, cv=folds),
+    )
+    assert outcome.metrics == pytest.approx(
+        {
+            "model_r2": r2_score(truth, said),
+            "model_mae": mean_absolute_error(truth, said),
+            "model_rmse": root_mean_squared_error(truth, said),
+            "model_mape": mean_absolute_percentage_error(truth, said),
+        }
+    )
+    assert "0.1" in candidates_csv(outcome)
+    assert candidates_svg(outcome).startswith("<svg")
+
+
+def test_errors_that_are_no_numbers_are_left_out() -> None:
+    labels = np.array([0.0, 2.0])
+    found = error_metrics(labels, 3.0, 5.0, float("nan"))
+    assert found == {"model_r2": -1.5, "model_mae": 1.5, "model_rmse": pytest.approx(2.5**0.5)}
+    assert "model_r2" not in error_metrics(np.array([2.0, 2.0]), 1.0, 1.0, 0.5)
+
+
+def test_folds_of_a_regression_have_two_rows_each(numbers: TrainingSet) -> None:
+    check_folds(100, numbers)
+    with pytest.raises(InvalidSearch, match="at most 100, so that every fold has two rows"):
+        check_folds(101, numbers)
+
+
+def test_scorers_go_with_the_task() -> None:
+    check_scoring("r2", task="regression")
+    check_scoring("neg_mean_absolute_error", (), "regression")
+    with pytest.raises(UnknownScoring, match=r"neg_root_mean_squared_error.*r2"):
+        check_scoring("accuracy", task="regression")
+    with pytest.raises(UnknownScoring):
+        check_scoring("r2")
+
+
+def test_a_scorer_that_refuses_the_target_says_why(numbers: TrainingSet) -> None:
+    below = TrainingSet("d", 1, "0", numbers.rows, numbers.labels - 200, (), task="regression")
+    with pytest.raises(SearchFailed, match=r"Ridge: .*og"):
+        search(SearchPlan("Ridge", {}, "neg_mean_squared_log_error", 3), below, 1)

@@ -34,6 +34,13 @@ def test_time_and_processor_use_are_better_when_lower() -> None:
     assert names(a, b, by=["model_accuracy", "system_cpu_usage"]) == {"b"}
 
 
+def test_errors_are_better_when_lower_and_r2_when_higher() -> None:
+    good = run("good", model_rmse=50.0, model_r2=0.5)
+    bad = run("bad", model_rmse=70.0, model_r2=0.1)
+    for metric in ("model_rmse", "model_r2"):
+        assert names(good, bad, by=[metric]) == {"good"}
+
+
 def test_a_run_without_the_tie_breaker_loses_the_tie() -> None:
     a, b = run("a", model_accuracy=0.9), run("b", model_accuracy=0.9, model_recall=0.0)
     assert names(a, b, by=["model_accuracy", "model_recall"]) == {"b"}

@@ -33,6 +33,8 @@ const TILES = [
   { title: "Accuracy by labels", call: { path: "/quality" }, of: ({ quality, slots }) => {
     if (!quality) return null;
     const found = (quality.quality ?? []).find((item) => !item.shadow && versionName(item) === versionName(slots?.current));
+    if (found && isNumber(found.mean_absolute_error))
+      return [String(Number(found.mean_absolute_error.toPrecision(4))), `mean absolute error of ${count(found.labelled)} labels on ${versionName(found)}`];
     return found && isNumber(found.accuracy)
       ? [percent(found.accuracy), `${count(found.labels ?? found.labelled ?? found.count)} labels on ${versionName(found)}`]
       : ["–", "no labels yet: POST /labels"];

@@ -51,6 +51,8 @@ export function show(state) {
 }
 
 function qualityText(quality) {
+  if (quality && isNumber(quality.mean_absolute_error))
+    return `off by ${Number(quality.mean_absolute_error.toPrecision(4))} on average, of ${count(quality.labelled)}`;
   if (!quality || !isNumber(quality.accuracy)) return "–";
   const labels = quality.labels ?? quality.labelled ?? quality.count;
   return isNumber(labels) ? `${percent(quality.accuracy)} of ${count(labels)}` : percent(quality.accuracy);
