@@ -8,6 +8,9 @@ from typing import Any, Literal
 JobKind = Literal["train", "retrain"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
+RunsEnd = Literal["FAILED", "KILLED"]
+"""How the open runs of an attempt end in MLflow that did not end well itself."""
+
 UNFINISHED: tuple[JobState, ...] = ("queued", "running")
 
 MOST_ATTEMPTS = 3
@@ -43,3 +46,12 @@ class Job:
     def finished(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state not in UNFINISHED
+
+
+@dataclass(frozen=True)
+class UntidyJob:
+    """An ended job that has left something in MLflow, whose open runs are to end as `runs_end`."""
+
+    id: int
+    runs_end: RunsEnd
+    succeeded: bool

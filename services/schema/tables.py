@@ -266,6 +266,8 @@ class JobRow(Base):
             postgresql_where="kind = 'retrain' AND state IN ('queued', 'running')",
         ),
         Index(None, "created_at"),
+        CheckConstraint("untidy IN ('FAILED', 'KILLED')", name="untidy"),
+        Index("ix_jobs_untidy", "id", postgresql_where="untidy IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -283,6 +285,7 @@ class JobRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    untidy: Mapped[str | None]
 
 
 class RolloutRow(Base):

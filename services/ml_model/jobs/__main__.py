@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import psycopg
 from ml_model.jobs.children import Children
 from ml_model.jobs.housekeeping import Leadership, keep_house
 from ml_model.jobs.queue import JobQueue, make_tables
-from ml_model.jobs.runner import JobRunner, Tidy
+from ml_model.jobs.runner import JobRunner
 from ml_model.jobs.scope import Scopes
 from ml_model.repository.jobs import SqlJobs
 from ml_model.repository.ledger import SqlLedger
@@ -22,6 +23,7 @@ from ml_model.repository.serving_statistics import SqlServingStatistics
 from ml_model.service.job_runs import JobRuns
 from ml_model.service.retention import Retention
 from ml_model.service.rollouts import RolloutService
+from ml_model.service.tidying import Tidying
 from ml_model.settings import Settings
 from servicekit.background import bind_outside_requests
 from servicekit.database import Database
@@ -46,7 +48,19 @@ async def run(settings: Settings) -> None:
     scopes = Scopes(bind_outside_requests(database, "jobs"), stopping)
     runs = JobRuns(database, SqlJobs(database.session))
     children = Children()
-    runner = JobRunner(scopes, runs, children, _make_tidy(settings, database))
+    leftovers = _make_leftovers(settings, database)
+    runner = JobRunner(
+        scopes,
+        runs,
+        children,
+        # After FAILED the job begins again.
+        lambda job_id, end: leftovers().remove(job_id, end, keep_recorded=end == "FAILED"),
+    )
+    tidying = Tidying(
+        database,
+        SqlJobs(database.session),
+        lambda job: leftovers().remove(job.id, job.runs_end, keep_recorded=job.succeeded),
+    )
     rollouts = RolloutService(
         database,
         SqlLedger(database.session),
@@ -65,6 +79,7 @@ async def run(settings: Settings) -> None:
             {
                 "jobs that stand in no queue": lambda: scopes.call(runs.defer_forgotten),
                 "lost jobs": queue.retry_lost,
+                "leftovers of jobs": lambda: scopes.call(tidying.tick),
                 "roll-outs": lambda: scopes.call(rollouts.tick),
                 "old predictions": lambda: scopes.call(retention.tick, days),
             },
@@ -80,8 +95,8 @@ async def run(settings: Settings) -> None:
         await children.end_all()
 
 
-def _make_tidy(settings: Settings, database: Database) -> Tidy:
-    """Return what removes the leftovers of an attempt at a job."""
+def _make_leftovers(settings: Settings, database: Database) -> Callable[[], "Leftovers"]:
+    """Return what makes, when first called, what removes the leftovers of jobs."""
 
     @cache
     def leftovers() -> "Leftovers":
@@ -100,9 +115,7 @@ def _make_tidy(settings: Settings, database: Database) -> Tidy:
             TrainingTraces(Mlflow(settings.mlflow_url)),
         )
 
-    return lambda job_id, status: leftovers().remove(
-        job_id, status, keep_recorded=status == "FAILED"
-    )
+    return leftovers
 
 
 async def _wait_for_tables(settings: Settings, stopping: asyncio.Event) -> None:

@@ -5,7 +5,6 @@ the `outcome`: `finished` (well or badly, as the row of the job says), `given up
 not wanted any more) or `interrupted` (PostgreSQL was away).
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -73,8 +72,10 @@ class Worker:
         return "finished"
 
     def _fail(self, job: Job, error: str, message: str, status: int) -> None:
-        with contextlib.suppress(DomainError):
+        try:
             self._tools().leftovers.remove(job.id, "FAILED", keep_recorded=False)
+        except DomainError:
+            self._runs.leave_untidy(job, "FAILED")
         result = {"error": error, "message": message, "status_code": status}
         self._runs.fail(job, message, result)
 

@@ -3,16 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Literal
 
-from ml_model.background_job import Job
+from ml_model.background_job import Job, RunsEnd
 from ml_model.jobs.children import Child, ChildEnded, Children
 from ml_model.jobs.scope import Scopes
 from ml_model.service.job_runs import JobRuns
 from servicekit.telemetry import set_request_id
 
-Status = Literal["FAILED", "KILLED"]
-Tidy = Callable[[int, Status], None]
+Tidy = Callable[[int, RunsEnd], None]
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +112,7 @@ class JobRunner:
         await self._scopes.call(self._runs.cancelled, job)
         log.info("Job %d is cancelled", job.id)
 
-    async def _tidy(self, job: Job, status: Status) -> None:
+    async def _tidy(self, job: Job, status: RunsEnd) -> None:
         """Remove what is half done, unless the job has ended after all; MLflow may be away."""
         if await self._scopes.call(self._runs.is_finished, job.id):
             return
@@ -122,3 +120,6 @@ class JobRunner:
             await self._scopes.call(self._tidy_up, job.id, status)
         except Exception:
             log.warning("What job %d left in MLflow stays for now", job.id, exc_info=True)
+            await self._scopes.call(self._runs.leave_untidy, job, status)
+        else:
+            await self._scopes.call(self._runs.leave_untidy, job, None)

@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, select, text, update
+from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, scoped_session
 
-from ml_model.background_job import UNFINISHED, Job, JobKind, JobState
+from ml_model.background_job import UNFINISHED, Job, JobKind, JobState, RunsEnd, UntidyJob
 from schema.tables import JOBS_SCHEMA, JobRow, TrainingRowRow
 
 QUEUE = "ml_model"
@@ -194,6 +194,18 @@ class SqlJobs:
     def ask_to_cancel(self, job_id: int) -> Job | None:
         """Ask whoever runs the job, or begins it again, to end it; None of a finished one."""
         return self._changed(job_id, JobRow.state.in_(UNFINISHED), cancel_requested=True)
+
+    def note_untidy(self, job_id: int, runs_end: RunsEnd | None) -> None:
+        """Note that MLflow still holds what the job left, or (None) that it does not."""
+        self._changed(job_id, true(), untidy=runs_end)
+
+    def find_untidy(self) -> list[UntidyJob]:
+        """Return the ended jobs whose leftovers MLflow still holds, the first first."""
+        query = select(JobRow.id, JobRow.untidy, JobRow.state == "succeeded").where(
+            JobRow.untidy.is_not(None), JobRow.state.not_in(UNFINISHED)
+        )
+        rows: Any = self._session.execute(query.order_by(JobRow.id))
+        return [UntidyJob(*row) for row in rows]
 
     def _cancelled(self, job_id: int, condition: ColumnElement[bool]) -> Job | None:
         ended = self._end(job_id, condition, "cancelled", "cancelled", cancel_requested=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_model.background_job import MOST_ATTEMPTS, Job
+from ml_model.background_job import MOST_ATTEMPTS, Job, RunsEnd
 from ml_model.errors import JobGivenUp
 from ml_model.repository.jobs import SqlJobs
 from servicekit.database import Database
@@ -140,6 +140,11 @@ class JobRuns:
         """End a job whose process was ended because somebody asked for it."""
         with self._database.transaction():
             self._jobs.cancel(job.id)
+
+    def leave_untidy(self, job: Job, runs_end: RunsEnd | None) -> None:
+        """Note that what the job left in MLflow could not be removed, or (None) that it is."""
+        with self._database.transaction():
+            self._jobs.note_untidy(job.id, runs_end)
 
     def defer_forgotten(self) -> list[int]:
         """Put unfinished jobs into the queue that do not stand in it, and return them.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -22,15 +23,28 @@ IRIS = load_iris()
 
 
 @pytest.fixture
+def mlflow_gate(mlflow_server: MlflowServer) -> Iterator[Gate]:
+    """The way to MLflow."""
+    url = urlsplit(mlflow_server.url)
+    assert url.hostname is not None and url.port is not None
+    gate = Gate(url.hostname, url.port)
+    yield gate
+    gate.shut()
+
+
+@pytest.fixture
 def lab(
     cellar_database: TestDatabase,
     mlflow_server: MlflowServer,
     database_gate: Gate,
+    mlflow_gate: Gate,
     tmp_path: Path,
 ) -> Iterator[JobsLab]:
-    """Everything on a fresh database, which can be taken away."""
+    """Everything on a fresh database, which can be taken away, as can MLflow from the jobs."""
+    mlflow_url = f"http://127.0.0.1:{mlflow_gate.port}"
     over = {"train_wait_s": 0.0, "database_port": database_gate.port}
-    with jobs_lab(cellar_database, mlflow_server.url, tmp_path, **over) as lab:
+    with jobs_lab(cellar_database, mlflow_url, tmp_path, **over) as lab:
+        lab.mlflow_url = mlflow_server.url
         yield lab
 
 
@@ -164,6 +178,28 @@ def test_a_cancelled_job_leaves_nothing(lab: JobsLab) -> None:
     lab.eventually(lambda: queued(lab), lambda rows: rows == [])
     # The next job has a process again.
     assert lab.wait(begin(lab, "after_cancel"))["state"] == "succeeded"
+
+
+def test_what_a_cancelled_job_leaves_while_mlflow_is_away_is_removed_later(
+    lab: JobsLab, mlflow_gate: Gate
+) -> None:
+    job_id = begin(lab, "cancelled_in_vain")
+    held_child(lab, job_id)
+    with mlflow_gate.outage():
+        assert lab.send("POST", f"/jobs/{job_id}/cancel")[0] == 202
+        assert lab.wait(job_id)["state"] == "cancelled"
+        assert lab.database.rows("SELECT untidy FROM jobs WHERE id = %s", (job_id,)) == [
+            ("KILLED",)
+        ]
+    assert runs(lab, "cancelled_in_vain", job_id) == ["RUNNING"]
+    lab.eventually(
+        lambda: runs(lab, "cancelled_in_vain", job_id), lambda states: states == ["KILLED"]
+    )
+    lab.eventually(
+        lambda: lab.database.rows("SELECT untidy FROM jobs WHERE untidy IS NOT NULL"),
+        lambda rows: rows == [],
+    )
+    assert versions(lab, "cancelled_in_vain") == []
 
 
 def test_a_job_that_was_begun_is_taken_back_by_the_next_program(lab: JobsLab) -> None:
