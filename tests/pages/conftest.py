@@ -142,11 +142,18 @@ def unfold_everything(page: Page) -> None:
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
 
 
-def show_instead(page: Page, suite: RunningSuite, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Let the page ask, and see the suite's state as `change` has altered its sections."""
+def show_instead(
+    page: Page, suite: RunningSuite, change: Callable[[dict[str, Any]], Any]
+) -> dict[str, Any]:
+    """Let the page ask, and see the suite's state as `change` has altered its sections.
+
+    Returns the sections; what a test does to them later the page sees when it next asks.
+    """
     state = page.request.get(f"{suite.monitoring_url}/dashboard/state").json()
     change(state["sections"])
     page.route("**/dashboard/events", lambda route: route.fulfill(status=503, body="{}"))
     page.route("**/dashboard/state", lambda route: route.fulfill(json=state))
     page.goto(f"{suite.monitoring_url}/dashboard")
     expect(page.locator("#connection-text")).to_contain_text("asking")
+    sections: dict[str, Any] = state["sections"]
+    return sections

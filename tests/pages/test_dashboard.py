@@ -108,6 +108,7 @@ def test_what_cannot_be_undone_is_asked_about(serving: RunningSuite, page: Page)
     expect(page.locator("#notice")).to_be_visible()
     expect(page.locator("#ledger-rows tr").first).to_contain_text("rollback")
     expect(page.locator("#rollback")).to_be_disabled()
+    expect(page.locator("#rollback")).to_be_focused()
 
 
 def test_a_refusal_is_said(page: Page) -> None:

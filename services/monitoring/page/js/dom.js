@@ -12,6 +12,13 @@ export function visible(text) {
 
 export const byId = (id) => document.getElementById(id);
 
+// What there is of elements and texts, the texts made visible.
+function nodes(children) {
+  return children.flat()
+    .filter((child) => child !== null && child !== undefined)
+    .map((child) => (child instanceof Node ? child : visible(child)));
+}
+
 // el("td", { class: "number", title: "..." }, "text", otherElement)
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -23,9 +30,7 @@ export function el(tag, properties = {}, ...children) {
     else if (name === "title" || name === "aria-label") made.setAttribute(name, visible(value));
     else made.setAttribute(name, value === true ? "" : String(value));
   }
-  made.append(...children.flat()
-    .filter((child) => child !== null && child !== undefined)
-    .map((child) => (child instanceof Node ? child : visible(child))));
+  made.append(...nodes(children));
   return made;
 }
 
@@ -90,7 +95,7 @@ export function redraw(element, signature, draw) {
   const text = JSON.stringify(signature);
   if (element.drawn === text) return;
   const restore = remember(element);
-  element.replaceChildren(...[draw()].flat());
+  element.replaceChildren(...nodes([draw()]));
   element.drawn = text;
   restore();
 }

@@ -30,7 +30,7 @@ export function show({ deployments }) {
       named(nameOf(entry, "next")),
       number(percent(entry.canary_probability)),
       td(entry.shadow ? "on" : "off"),
-      td(plain(entry.actor)),
+      td(plain(entry.actor), { class: "word" }),
       td(plain(entry.reason), { class: "wrap" }),
       td(entry.newest ? el("span", { class: "quiet" }, "serves now") : el("span", { class: "row" },
         el("button", {
