@@ -140,7 +140,7 @@ def test_text_and_truth_values_are_fitted_and_scored_as_they_are() -> None:
     rows.loc[12, "t"] = None
     rows.loc[13, "t"] = "never seen"
     found = fitting.predict(pipeline, rows, "kind", ["p", "q"])
-    assert found.classes[[0, 3]].tolist() == ["p", "q"]
+    assert found.predicted[[0, 3]].tolist() == ["p", "q"]
     assert found.score >= 0.5
 
 
