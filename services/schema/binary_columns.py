@@ -133,16 +133,21 @@ def _read_uneven(data: bytes, rows: Sequence[bytes], types: Sequence[FieldType])
     for type_ in types:
         if type_ in WIRE_FORMATS:
             fields = _get(content, places, [("length", ">i4"), ("value", WIRE_FORMATS[type_])])
-            lengths = fields["length"].astype(np.int64)
-            missing = lengths < 0
-            _check((lengths[~missing] == fields.itemsize - 4).all())
+            present = fields["length"] == fields.itemsize - 4
+            if present.all():
+                blocks.append(_numbers(fields["value"], type_))
+                places += fields.itemsize
+                continue
+            missing = fields["length"] < 0
+            _check((present | missing).all())
             blocks.append(_numbers(fields["value"], type_, missing))
+            places += np.where(missing, 4, fields.itemsize)
         else:
             lengths = _get(content, places, ">i4").astype(np.int64)
-            _check((places + 4 + lengths <= ends).all())
-            blocks.append(_others(data, places + 4, lengths, type_))
-        places += 4
-        places += np.maximum(lengths, 0)
+            places += 4
+            _check((places + lengths <= ends).all())
+            blocks.append(_others(data, places, lengths, type_))
+            places += np.maximum(lengths, 0)
     _check((places == ends).all())
     return blocks
 
@@ -182,7 +187,7 @@ def _objects(cells: Iterable[Any], n_rows: int) -> _Block:
     return _Block(np.fromiter(cells, object, n_rows), np.empty(0, bool))
 
 
-def _texts(data: bytes, starts: Lengths, lengths: Lengths) -> list[Any]:
+def _texts(data: bytes, starts: Lengths, lengths: Lengths) -> Iterable[Any]:
     sizes = np.maximum(lengths, 0)
     if sizes.sum() > SHORT_TEXT * len(sizes):
         ends = (starts + sizes).tolist()
@@ -195,11 +200,11 @@ def _texts(data: bytes, starts: Lengths, lengths: Lengths) -> list[Any]:
     if len(set(cells[:LOOKED_AT])) < LOOKED_AT // 2:
         # Labels come again and again: each is in memory once per block.
         seen: dict[str, str] = {}
-        cells = list(map(seen.setdefault, cells, cells))
+        return map(seen.setdefault, cells, cells)
     return cells
 
 
-def _lists(data: bytes, starts: Lengths, lengths: Lengths) -> list[Any]:
+def _lists(data: bytes, starts: Lengths, lengths: Lengths) -> Iterable[Any]:
     content = np.frombuffer(data, np.uint8)
     lists: list[Any] = [None] * len(starts)
     for length in np.unique(lengths[lengths >= 0]).tolist():
