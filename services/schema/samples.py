@@ -1,21 +1,18 @@
-"""The wide, typed tables of a dataset version, written and read by COPY.
+"""The wide, typed tables of a dataset version, written and read by binary COPY.
 
 `samples.wine_v1` has one real column per feature and one for the target, NULL where a value is
 missing, so that a person can `SELECT alcohol, proline FROM samples.wine_v1 WHERE set_name =
 'training'`. Beside it stands `samples.wine_v1_source`: every row of the version, once, in the order
 it came in, from which the sets are cut. Functions here take a psycopg2 connection inside the
-caller's transaction and never commit. Knows pandas and COPY; knows nothing of HTTP or of models.
+caller's transaction and never commit. Knows the tables; what COPY takes is known to `binary_copy`.
+Knows nothing of HTTP or of models.
 """
 
-import csv
-import io
-import json
 import math
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -24,6 +21,8 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 
 from contracts.vocabulary import ColumnType
+from schema.binary_copy import copy_in, copy_out
+from schema.binary_rows import Cells, FieldType
 from schema.tables import SAMPLES_SCHEMA
 
 SQL_TYPES: Mapping[str, str] = {
@@ -40,15 +39,20 @@ PANDAS_TYPES: Mapping[str, str] = {
     "boolean": "boolean",
 }
 
+FIELD_TYPES: Mapping[str, FieldType] = {
+    "number": "float8",
+    "integer": "int8",
+    "text": "text",
+    "boolean": "bool",
+}
+"""The short names of `SQL_TYPES`."""
+
 RESERVED_COLUMNS = frozenset({"sample_id", "set_name", "row_number", "loaded_at", "batch_id"})
 LONGEST_NAME_BYTES = 63
 """PostgreSQL cuts longer names off."""
 
 CHUNK_ROWS = 50_000
 """Rows that are in memory at the same time while a table of any length is written or read."""
-
-TEXT_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-"""What COPY's text format would take for its own marks."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +153,13 @@ def append_source_rows(
     rows: pd.DataFrame,
 ) -> None:
     """Add `rows` (n_rows, the given columns) behind those that are there already."""
-    names = [column.name for column in columns]
-    frame = _typed(rows, columns)
-    frame.insert(0, "row_number", np.arange(first_row_number, first_row_number + len(frame)))
-    _copy_in(connection, source_table_name(dataset_name, version), ["row_number", *names], frame)
+    numbers = np.arange(first_row_number, first_row_number + len(rows))
+    copy_in(
+        connection,
+        source_table_name(dataset_name, version),
+        {"row_number": ("int8", numbers), **_cells(rows, columns)},
+        len(rows),
+    )
 
 
 def read_source(
@@ -167,25 +174,22 @@ def read_source(
     Types are those of `read_rows`. Ends before the first chunk that would be empty.
     """
     table = source_table_name(dataset_name, version)
-    null_mark = _new_null_mark()
-    types = {column.name: PANDAS_TYPES[column.type] for column in columns}
+    types: dict[str, FieldType] = {"row_number": "int8", **_field_types(columns)}
     first = 0
     while True:
         query = sql.SQL(
-            "COPY (SELECT {columns} FROM {table} WHERE row_number >= {first}"
-            " AND row_number < {end} ORDER BY row_number) "
-            "TO STDOUT WITH (FORMAT csv, HEADER, NULL {null})"
+            "SELECT {columns} FROM {table} WHERE row_number >= {first} AND row_number < {end}"
+            " ORDER BY row_number"
         ).format(
-            columns=sql.SQL(", ").join(sql.Identifier(name) for name in ("row_number", *types)),
+            columns=sql.SQL(", ").join(map(sql.Identifier, types)),
             table=table,
             first=sql.Literal(first),
             end=sql.Literal(first + chunk_rows),
-            null=sql.Literal(null_mark),
         )
-        chunk = _copy_out(connection, query, {"row_number": "int64", **types}, null_mark)
-        if chunk.empty:
+        chunk = copy_out(connection, query, types, index="row_number")
+        if len(chunk) == 0:
             return
-        yield chunk.set_index("row_number")
+        yield chunk
         first += chunk_rows
 
 
@@ -227,12 +231,17 @@ def append_rows(
     rows: pd.DataFrame,
 ) -> None:
     """Add `rows` to a set under the given numbers (n_rows,), which are the set's order."""
-    frame = _typed(rows, columns)
-    frame.insert(0, "set_name", set_name)
-    frame.insert(1, "row_number", row_numbers)
-    frame.insert(2, "batch_id", batch_id)
-    names = ["set_name", "row_number", "batch_id", *(column.name for column in columns)]
-    _copy_in(connection, table_name(dataset_name, version), names, frame)
+    copy_in(
+        connection,
+        table_name(dataset_name, version),
+        {
+            "set_name": ("text", set_name),
+            "row_number": ("int4", row_numbers),
+            "batch_id": ("int8", batch_id),
+            **_cells(rows, columns),
+        },
+        len(rows),
+    )
 
 
 def read_page(
@@ -328,9 +337,23 @@ def _scalar(
     return int(found[0]) if found else 0
 
 
-def _typed(rows: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    types = {column.name: PANDAS_TYPES[column.type] for column in columns}
-    return rows.loc[:, list(types)].astype(types).reset_index(drop=True)
+def _cells(rows: pd.DataFrame, columns: Sequence[Column]) -> dict[str, tuple[FieldType, Cells]]:
+    return {
+        column.name: (
+            FIELD_TYPES[column.type],
+            _values(rows[column.name], column.type),
+        )
+        for column in columns
+    }
+
+
+def _values(cells: "pd.Series[Any]", type_: ColumnType) -> Cells:
+    wanted: Any = PANDAS_TYPES[type_]
+    return cells.astype(wanted, copy=False).values
+
+
+def _field_types(columns: Sequence[Column]) -> dict[str, FieldType]:
+    return {column.name: FIELD_TYPES[column.type] for column in columns}
 
 
 def read_rows(
@@ -345,20 +368,15 @@ def read_rows(
     Columns come in the given order as float64, Int64, object or boolean; NULL is NaN, <NA> or
     None. Floats are exactly those that were written. An empty set gives an empty frame.
     """
-    names = [sql.Identifier(column.name) for column in columns]
-    null_mark = _new_null_mark()
+    types: dict[str, FieldType] = {"sample_id": "int8", **_field_types(columns)}
     query = sql.SQL(
-        "COPY (SELECT {columns} FROM {table} WHERE set_name = {set_name} ORDER BY row_number) "
-        "TO STDOUT WITH (FORMAT csv, HEADER, NULL {null})"
+        "SELECT {columns} FROM {table} WHERE set_name = {set_name} ORDER BY row_number"
     ).format(
-        columns=sql.SQL(", ").join([sql.Identifier("sample_id"), *names]),
+        columns=sql.SQL(", ").join(map(sql.Identifier, types)),
         table=table_name(dataset_name, version),
         set_name=sql.Literal(set_name),
-        null=sql.Literal(null_mark),
     )
-    types = {column.name: PANDAS_TYPES[column.type] for column in columns}
-    frame = _copy_out(connection, query, {"sample_id": "int64", **types}, null_mark)
-    return frame.set_index("sample_id")
+    return copy_out(connection, query, types, index="sample_id")
 
 
 def replace_predictions(
@@ -375,27 +393,24 @@ def replace_predictions(
 
     `sample_ids` and `predicted` are (n_rows,), `probabilities` (n_rows, n_classes) or None.
     """
-    kind = "predicted_value" if task == "regression" else "predicted_class"
-    frame = pd.DataFrame(
-        {
-            "model_version_id": model_version_id,
-            "dataset_id": dataset_id,
-            "sample_id": sample_ids,
-            "set_name": set_name,
-            kind: predicted if task == "regression" else [str(label) for label in predicted],
-        }
-    )
-    if probabilities is not None:
-        frame["probabilities"] = [
-            "{" + ",".join(map(repr, row)) + "}" for row in probabilities.tolist()
-        ]
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM predictions"
             " WHERE model_version_id = %s AND dataset_id = %s AND set_name = %s",
             (model_version_id, dataset_id, set_name),
         )
-    _copy_in(connection, sql.Identifier("predictions"), list(frame.columns), frame)
+    columns: dict[str, tuple[FieldType, Cells]] = {
+        "model_version_id": ("int8", model_version_id),
+        "dataset_id": ("int8", dataset_id),
+        "sample_id": ("int8", sample_ids),
+        "set_name": ("text", set_name),
+        "probabilities": ("float8[]", probabilities),
+    }
+    if task == "regression":
+        columns["predicted_value"] = ("float8", np.asarray(predicted, dtype=np.float64))
+    else:
+        columns["predicted_class"] = ("text", np.array(list(map(str, predicted)), dtype=object))
+    copy_in(connection, sql.Identifier("predictions"), columns, len(sample_ids))
 
 
 def read_predictions(
@@ -406,84 +421,20 @@ def read_predictions(
     Columns: `predicted_class` (object of str), `predicted_value` (float64) and `probabilities`
     (object: list of float in the order of the dataset's classes, or None).
     """
-    null_mark = _new_null_mark()
+    types: dict[str, FieldType] = {
+        "sample_id": "int8",
+        "predicted_class": "text",
+        "predicted_value": "float8",
+        "probabilities": "float8[]",
+    }
     query = sql.SQL(
-        "COPY (SELECT sample_id, predicted_class, predicted_value,"
-        " array_to_json(probabilities) AS probabilities FROM predictions"
+        "SELECT {columns} FROM predictions"
         " WHERE model_version_id = {version} AND dataset_id = {dataset} AND set_name = {set_name}"
-        " ORDER BY sample_id) TO STDOUT WITH (FORMAT csv, HEADER, NULL {null})"
+        " ORDER BY sample_id"
     ).format(
+        columns=sql.SQL(", ").join(map(sql.Identifier, types)),
         version=sql.Literal(model_version_id),
         dataset=sql.Literal(dataset_id),
         set_name=sql.Literal(set_name),
-        null=sql.Literal(null_mark),
     )
-    frame = _copy_out(
-        connection,
-        query,
-        {
-            "sample_id": "int64",
-            "predicted_class": "object",
-            "predicted_value": "float64",
-            "probabilities": "object",
-        },
-        null_mark,
-    )
-    frame["probabilities"] = pd.Series(
-        [None if cell is None else json.loads(cell) for cell in frame["probabilities"]],
-        index=frame.index,
-        dtype=object,
-    )
-    return frame.set_index("sample_id")
-
-
-def _copy_in(
-    connection: PgConnection,
-    table: sql.Composable,
-    names: Sequence[str],
-    frame: pd.DataFrame,
-) -> None:
-    # The text format: all its marks can be escaped, where CSV takes the text \N for a NULL.
-    escaped = frame.copy()
-    for name in frame.select_dtypes("object").columns:
-        escaped[name] = frame[name].map(
-            lambda cell: str(cell).translate(TEXT_ESCAPES), na_action="ignore"
-        )
-    buffer = io.StringIO()
-    escaped.to_csv(
-        buffer, sep="\t", index=False, header=False, na_rep="\\N", quoting=csv.QUOTE_NONE
-    )
-    buffer.seek(0)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        table, sql.SQL(", ").join(map(sql.Identifier, names))
-    )
-    with connection.cursor() as cursor:
-        cursor.copy_expert(statement.as_string(cursor), buffer)
-
-
-def _new_null_mark() -> str:
-    # pandas does not tell a quoted mark from a bare one, so no text may equal it.
-    return f"\\N{secrets.token_hex(8)}"
-
-
-def _copy_out(
-    connection: PgConnection, query: sql.Composable, types: Mapping[str, str], null_mark: str
-) -> pd.DataFrame:
-    buffer = io.StringIO()
-    with connection.cursor() as cursor:
-        cursor.copy_expert(query.as_string(cursor), buffer)
-    buffer.seek(0)
-    parsed: Any = {name: "object" if kind == "boolean" else kind for name, kind in types.items()}
-    frame: pd.DataFrame = pd.read_csv(
-        buffer,
-        dtype=parsed,
-        na_values=[null_mark],
-        keep_default_na=False,
-        float_precision="round_trip",
-    )
-    for name, kind in types.items():
-        if kind == "boolean":
-            frame[name] = frame[name].map({"t": True, "f": False}).astype("boolean")
-        elif kind == "object":
-            frame[name] = frame[name].astype(object).where(frame[name].notna(), cast(Any, None))
-    return frame
+    return copy_out(connection, query, types, index="sample_id")
