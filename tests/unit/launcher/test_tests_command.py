@@ -47,10 +47,12 @@ def test_by_default_all_but_the_containers_run(
         "ruff",
         "mypy",
         "pytest",
+        "pytest",
         "/usr/bin/newman",
     ]
     assert "tests/unit" in commands[3]
-    assert "tests/containers" not in commands[3]
+    assert "tests/containers" not in commands[3] and "tests/pages" not in commands[3]
+    assert commands[4] == ["pytest", "tests/pages"]
 
 
 @pytest.mark.parametrize(

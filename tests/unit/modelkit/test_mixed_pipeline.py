@@ -215,7 +215,9 @@ def assert_equal(model: ServableModel, pipeline: Any, rows: Any) -> None:
     found = model.predict(rows)
     expected = pipeline.predict(frame)
     if model.task == "regression":
-        np.testing.assert_allclose(found.labels, expected, rtol=PROBABILITY_BOUND)
+        np.testing.assert_allclose(
+            found.labels, expected, rtol=PROBABILITY_BOUND, atol=PROBABILITY_BOUND
+        )
         return
     assert found.labels == expected.tolist()
     if found.probabilities is not None:
