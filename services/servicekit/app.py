@@ -15,6 +15,7 @@ from servicekit.own_sites import OwnSites, register_own_sites
 from servicekit.settings import ServiceSettings
 from servicekit.telemetry import configure_logging, prometheus_text, register_telemetry
 from servicekit.upload import UploadRules
+from servicekit.working_folder import remove_abandoned
 
 
 def create_service(
@@ -44,6 +45,10 @@ def create_service(
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["cellar_uploads"] = uploads
+    if uploads is not None:
+        # A worker that was killed left its files; the one that takes its place removes them.
+        worker_start = app.extensions.setdefault("cellar_worker_start", [])
+        worker_start.append(lambda: remove_abandoned(uploads.folder))
     app.url_map.strict_slashes = False
     # A doubled slash is an unknown path like any other, not a redirect with an HTML page.
     app.url_map.merge_slashes = False

@@ -5,7 +5,6 @@ text parts. See `endpoint(upload=...)`.
 """
 
 import errno
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from werkzeug.formparser import FormDataParser
 
 from servicekit.errors import Invalid, Unavailable
 from servicekit.request_body import refuse_repeated, validate_text
+from servicekit.working_folder import working_folder
 
 LARGEST_TEXT_BYTES = 1024 * 1024
 """Of all text parts and of what is held in memory while a file passes through."""
@@ -89,11 +89,7 @@ def received_upload(request: Request, model: type[BaseModel]) -> Iterator[BaseMo
     """
     rules: UploadRules = current_app.extensions["cellar_uploads"]
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="cellar-upload-", dir=rules.folder)
-            )
-        )
+        folder = stack.enter_context(working_folder(rules.folder))
         yield validate_text(model, _parts(request, rules, folder, stack))
 
 

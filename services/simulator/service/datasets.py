@@ -1,6 +1,5 @@
 """The datasets there are: what they look like, their rows, and the way out."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from contracts.vocabulary import SetName
 from schema.sets import Dataset, DatasetNotFound, LoadedSets
 from servicekit.database import Database
 from servicekit.errors import Conflict
+from servicekit.working_folder import working_folder
 from simulator.repository.datasets import DatasetListing, DatasetRepository
 from simulator.repository.profiles import ProfileRepository
 from simulator.service.table_source import RowsNotStored
@@ -89,15 +89,15 @@ class DatasetService:
         ------
         DatasetNotFound, RowsNotStored, SetNotLoaded
         """
-        with tempfile.TemporaryDirectory(prefix="cellar-export-", dir=self._folder) as folder:
-            path = Path(folder) / "table.csv"
+        with working_folder(self._folder) as folder:
+            path = folder / "table.csv"
             with self._database.transaction():
                 dataset = self._of(name, version, set_name)
                 with path.open("wb") as file:
                     self._datasets.write_csv(dataset, set_name, file)
             if format_ == "parquet":
-                source, path = path, Path(folder) / "table.parquet"
-                csv_to_parquet(source, path, dataset.columns, Path(folder))
+                source, path = path, folder / "table.parquet"
+                csv_to_parquet(source, path, dataset.columns, folder)
             # The file lives on, without a name, until it is closed.
             return dataset, path.open("rb")
 
