@@ -31,8 +31,8 @@ WIRE_FORMATS: Mapping[str, str] = {"bool": "u1", "int4": ">i4", "int8": ">i8", "
 ARRAY_ITEM = np.dtype([("length", ">i4"), ("value", ">f8")])
 FLOAT8_OID = 701
 
-BLOCK_BYTES = 1 << 18
-"""What a block of rows of numbers takes about, so that it stays in the processor's cache."""
+BLOCK_BYTES = 1 << 20
+"""What a block of rows of numbers takes about: little memory, and few enough calls of numpy."""
 
 SHORT_TEXT = 64
 """Bytes per cell up to which the bytes of all cells of a block are moved at once."""
@@ -150,7 +150,9 @@ def _encode_texts(cells: NDArray[np.object_]) -> tuple[NDArray[np.uint8], NDArra
         joined = "\0".join(texts)
     except TypeError:
         missing = np.asarray(pd.isna(cells))
-        texts = list(map(str, np.where(missing, "", cells).tolist()))
+        texts = np.where(missing, "", cells).tolist()
+        if not all(type(text) is str for text in texts):
+            texts = list(map(str, texts))
         joined = "\0".join(texts)
     content = np.frombuffer(joined.encode(), np.uint8)
     ends = np.append(np.flatnonzero(content == 0), len(content))
@@ -247,17 +249,29 @@ def _join(parts: Sequence[NDArray[np.void] | _Field], n_rows: int, n_fields: int
     places = ends - row_sizes
     _put(block, places, counts)
     places += counts.itemsize
+    behind = sum(4 if isinstance(part, _Field) else part.itemsize for part in parts)
     for part, size in zip(parts, sizes, strict=True):
         if isinstance(part, _Field):
-            _put_uneven(block, places, part)
+            behind -= 4
+            _put_uneven(block, places, part, behind)
         else:
+            behind -= part.itemsize
             _put(block, places, part)
         places += size
     return block.tobytes()
 
 
-def _put_uneven(block: NDArray[np.uint8], places: NDArray[np.int64], field: _Field) -> None:
+def _put_uneven(
+    block: NDArray[np.uint8], places: NDArray[np.int64], field: _Field, behind: int
+) -> None:
+    """Put a field into all rows; `behind` it each row has at least so many bytes, put later."""
     lengths = np.asarray(field.lengths)
+    if field.wire_format and np.dtype(field.wire_format).itemsize <= behind:
+        # What stands behind a NULL is no value, and is written over by the fields that follow.
+        whole = np.empty(len(lengths), [("length", ">i4"), ("value", field.wire_format)])
+        whole["length"], whole["value"] = lengths, field.contents
+        _put(block, places, whole)
+        return
     _put(block, places, lengths.astype(">i4"))
     places = places + 4
     if field.wire_format:

@@ -118,9 +118,21 @@ def create_table(
 def create_source_table(
     connection: PgConnection, dataset_name: str, version: int, columns: Sequence[Column]
 ) -> None:
-    """Create the table of all rows, numbered from 0; raises like `create_table`."""
-    statement = sql.SQL("CREATE TABLE {table} (row_number bigint PRIMARY KEY, {columns})").format(
+    """Create the table of all rows, numbered from 0; raises like `create_table`.
+
+    It has no index before `index_source_table`.
+    """
+    statement = sql.SQL("CREATE TABLE {table} (row_number bigint NOT NULL, {columns})").format(
         table=source_table_name(dataset_name, version), columns=_definitions(columns)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def index_source_table(connection: PgConnection, dataset_name: str, version: int) -> None:
+    """Make the key of a table of all rows, when they are in: a quarter of the time otherwise."""
+    statement = sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (row_number)").format(
+        source_table_name(dataset_name, version)
     )
     with connection.cursor() as cursor:
         cursor.execute(statement)

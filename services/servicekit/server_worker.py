@@ -8,6 +8,7 @@ import logging
 import socket
 from typing import Any
 
+from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import (
     LimitRequestHeaders,
     LimitRequestLine,
@@ -21,6 +22,39 @@ from servicekit.event_stream import STOPPING
 
 log = logging.getLogger(__name__)
 
+READ_BYTES = 64 * 1024
+"""What is taken from a connection at once."""
+
+
+class PromptReader(LengthReader):  # type: ignore[misc]
+    """Gives what has arrived of a body whose length is known, without copying it."""
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes; nothing at the end."""
+        size = min(size, self.length)
+        data: bytes = self.unreader.read() if size else b""
+        if len(data) > size:
+            self.unreader.unread(data[size:])
+            data = data[:size]
+        self.length -= len(data)
+        return data
+
+
+class PromptBody(Body):  # type: ignore[misc]
+    """A request's body that is read in large pieces.
+
+    Gunicorn's own fetches 1 kB at a time, of the 8 kB it has read, and copies the rest each time:
+    half of what it takes to receive a large file.
+    """
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return at most `size` bytes as soon as there are some, all of them if None."""
+        if size is None or size < 0 or self.buf.tell():
+            data: bytes = super().read(size)
+        else:
+            data = self.reader.read(size)
+        return data
+
 
 class JsonErrorWorker(ThreadWorker):  # type: ignore[misc]
     """Threaded worker whose own refusals are JSON, and which idle callers do not keep from ending.
@@ -28,6 +62,13 @@ class JsonErrorWorker(ThreadWorker):  # type: ignore[misc]
     Gunicorn's worker, told to stop, waits its whole grace period for connections that a caller
     merely keeps open. Requests that run still get that time.
     """
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request, whose body is read in large pieces."""
+        req.unreader.mxchunk = READ_BYTES
+        if isinstance(reader := req.body.reader, LengthReader):
+            req.body = PromptBody(PromptReader(req.unreader, reader.length))
+        return super().handle_request(req, conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Look around often while stopping, so that `murder_keepalived` gets its turn.

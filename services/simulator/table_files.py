@@ -1,5 +1,8 @@
 # ruff: noqa: S608 - columns are called c0, c1, ...; nothing that a file says is in a statement.
-"""Files of tables, read twice: first what types their columns have, then their rows in chunks.
+"""Files of tables: what types their columns have, and their rows in chunks.
+
+The first rows tell the types, and every later one is looked at when it comes: a file is read once.
+Where one of them does not fit, all rows are asked for the types, and the file is read again.
 
 The adapter to DuckDB, which is imported when the first file comes: it takes 30 MiB that a service
 at rest does not need. Its memory is limited; what it cannot hold it writes to the given folder.
@@ -39,6 +42,9 @@ VECTOR_ROWS = 2048
 FIRST_ROWS = 20_000
 COLUMNS_AT_ONCE = 100
 
+DOUBTS = "\0"
+"""A name that no column can have."""
+
 MOST_COLUMNS = 900
 """A row of PostgreSQL must fit on a page of 8 kB."""
 
@@ -55,6 +61,14 @@ PARQUET_TYPES: Mapping[str, ColumnType] = {
     **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "text"),
     "TIMESTAMP WITH TIME ZONE": "text",
 }
+
+
+LEAST_LONG = 1e16
+"""Whole numbers of at least 17 digits are no smaller: a float would lose their last digits."""
+
+
+class WrongGuess(Exception):
+    """A later row may not be of the type that the first rows have."""
 
 
 class NoRoom(Unavailable):
@@ -118,6 +132,35 @@ class _RawColumn:
             wrong += f" OR TRY_CAST({text} AS DOUBLE) <> {self.typed(wanted)}"
         return f"({self.has_value} AND ({wrong}))"
 
+    def guessed(self, wanted: ColumnType) -> str:
+        """SQL: the cell as that type where it is not `doubtful`; a third of the time of `typed`."""
+        if self.type is None and wanted in {"integer", "number"}:
+            return f"TRY_CAST({self.sql} AS {'BIGINT' if wanted == 'integer' else 'DOUBLE'})"
+        if self.type is None and wanted == "boolean":
+            return f"{self.sql} IN ('true', 'True', 'TRUE')"
+        return self.typed(wanted)
+
+    def doubtful(self, wanted: ColumnType) -> str:
+        """SQL: the cell may not plainly be of that type; true too often rather than too seldom."""
+        if self.type is not None:
+            return self.is_wrong(wanted)
+        if wanted == "text":
+            return "false"
+        if wanted == "integer":
+            return f"{self.guessed(wanted)}::VARCHAR IS DISTINCT FROM {self.sql}"
+        if wanted == "boolean":
+            return f"{self.sql} NOT IN ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')"
+        if wanted == "number":
+            # As `is_plainly` has it, without an expression: no zero before a digit, no _, not long.
+            # Below the minus are the plus and all kinds of space.
+            return (
+                f"({self.sql} < '-' OR {self.sql} BETWEEN '00' AND '0:'"
+                f" OR {self.sql} BETWEEN '-00' AND '-0:' OR contains({self.sql}, '_')"
+                f" OR {self.sql} IS NOT NULL"
+                f" AND coalesce(abs({self.guessed(wanted)}) >= {LEAST_LONG}, true))"
+            )
+        return f"({self.sql} IS NOT NULL AND NOT {self.is_plainly(wanted)})"
+
 
 class TableFile:
     """A table in a file, opened by `open_table`."""
@@ -142,6 +185,12 @@ class TableFile:
         """The names of the columns, in order."""
         return [column.name for column in self._columns]
 
+    def guess_types(self, wanted: Mapping[str, ColumnType]) -> list[Column]:
+        """Return the columns with their types: those `wanted`, else what the first rows have."""
+        said = self._said(self._columns, wanted)
+        found = {**said, **self._guess([one for one in self._columns if one not in said])}
+        return [Column(column.name, found[column]) for column in self._columns]
+
     def find_types(self, wanted: Mapping[str, ColumnType]) -> list[Column]:
         """Return the columns with their types: those `wanted`, else the narrowest that fits all.
 
@@ -156,21 +205,14 @@ class TableFile:
         found: list[Column] = []
         for first in range(0, len(self._columns), COLUMNS_AT_ONCE):
             found += self._types_of(self._columns[first : first + COLUMNS_AT_ONCE], wanted)
-        if self.row_count < FEWEST_ROWS:
-            raise BadTable.at(f"{self.row_count} rows; at least {FEWEST_ROWS} are needed")
         return found
 
     def _types_of(
         self, columns: Sequence[_RawColumn], wanted: Mapping[str, ColumnType]
     ) -> list[Column]:
-        said = {
-            column: type_
-            for column in columns
-            if (type_ := wanted.get(column.name, column.type)) is not None
-        }
+        said = self._said(columns, wanted)
         # What the first rows are not, the table is not: one question is left for the whole of it.
-        first_rows = f"(SELECT * FROM {self._scan} LIMIT {FIRST_ROWS})"
-        guessed = self._narrowest([one for one in columns if one not in said], first_rows)
+        guessed = self._guess([one for one in columns if one not in said])
         questions = []
         for column in columns:
             if column in said:
@@ -192,6 +234,24 @@ class TableFile:
                 unsure.append(column)
         found = {**said, **guessed, **self._narrowest(unsure, self._scan)}
         return [Column(column.name, found[column]) for column in columns]
+
+    def _said(
+        self, columns: Sequence[_RawColumn], wanted: Mapping[str, ColumnType]
+    ) -> dict[_RawColumn, ColumnType]:
+        return {
+            column: type_
+            for column in columns
+            if (type_ := wanted.get(column.name, column.type)) is not None
+        }
+
+    def _guess(self, columns: Sequence[_RawColumn]) -> dict[_RawColumn, ColumnType]:
+        found: dict[_RawColumn, ColumnType] = {}
+        for first in range(0, len(columns), COLUMNS_AT_ONCE):
+            found |= self._narrowest(
+                columns[first : first + COLUMNS_AT_ONCE],
+                f"(SELECT * FROM {self._scan} LIMIT {FIRST_ROWS})",
+            )
+        return found
 
     def _narrowest(
         self, columns: Sequence[_RawColumn], relation: str
@@ -251,29 +311,46 @@ class TableFile:
         )[0]
         raise BadTable.at(f"{str(twice)[:100]!r} is there twice, and is the id", column=column.name)
 
-    def labels(self, column: Column, limit: int) -> list[Any]:
-        """Return the different values of a column in order, `limit` of them at most."""
-        typed = self._raw(column).typed(column.type)
-        query = f"SELECT DISTINCT {typed} FROM {self._scan} ORDER BY 1 LIMIT {limit}"
-        with self._refusals():
-            found = self._connection.execute(query).fetchall()
-        return sorted(value for (value,) in found if value is not None)
-
     def chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
         """Yield all rows in order, `CHUNK_ROWS` at most at a time, in pandas' types."""
-        typed = [
-            f"{raw.typed(column.type)} AS c{place}"
-            for place, (raw, column) in enumerate(zip(self._columns, columns, strict=True))
-        ]
+        pairs = zip(self._columns, columns, strict=True)
+        return self._read([raw.typed(column.type) for raw, column in pairs], columns)
+
+    def guessed_chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
+        """Yield all rows as `chunks` does, if they are of the types that were guessed.
+
+        Raises
+        ------
+        WrongGuess
+            `find_types` is to look at all rows: it may find other types, or what is wrong.
+        """
+        pairs = list(zip(self._columns, columns, strict=True))
+        doubts = ", ".join(raw.doubtful(column.type) for raw, column in pairs)
+        cells = [raw.guessed(column.type) for raw, column in pairs]
+        empty = set(range(len(columns)))
+        for chunk in self._read([*cells, f"greatest(false, {doubts})"], columns):
+            if chunk.pop(DOUBTS).any():
+                raise WrongGuess
+            empty -= {place for place in empty if _has_value(chunk.iloc[:, place])}
+            yield chunk
+        if empty:
+            raise WrongGuess
+
+    def _read(self, cells: Sequence[str], columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
+        """Yield what these expressions give; one behind those of the columns is called `DOUBTS`."""
+        names = [*(column.name for column in columns), DOUBTS][: len(cells)]
         types = {column.name: PANDAS_TYPES[column.type] for column in columns}
+        aliases = ", ".join(f"{cell} AS c{place}" for place, cell in enumerate(cells))
+        self.row_count = 0
         with self._refusals():
-            self._connection.execute(f"SELECT {', '.join(typed)} FROM {self._scan}")
+            self._connection.execute(f"SELECT {aliases} FROM {self._scan}")
             while True:
                 chunk = self._connection.fetch_df_chunk(CHUNK_ROWS // VECTOR_ROWS)
                 if chunk.empty:
                     return
-                chunk.columns = pd.Index(list(types))
-                yield chunk.astype(types)
+                self.row_count += len(chunk)
+                chunk.columns = pd.Index(names)
+                yield chunk.astype(types, copy=False)
 
     def _raw(self, column: Column) -> _RawColumn:
         return next(raw for raw in self._columns if raw.name == column.name)
@@ -295,6 +372,13 @@ class TableFile:
     def _refusals(self) -> Iterator[None]:
         with _refusals(self._path, self._layout):
             yield
+
+
+def _has_value(cells: "pd.Series[Any]") -> bool:
+    """Tell whether there is a value that is no word for a missing one."""
+    if cells.dtype != object:
+        return bool(cells.notna().any())
+    return any(cell is not None and cell.strip() not in MISSING_WORDS for cell in cells)
 
 
 @contextmanager

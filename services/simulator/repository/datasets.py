@@ -150,14 +150,16 @@ class DatasetRepository:
         row = self._row_of(description.name, content_hash)
         if row is None:
             version = self.next_version(description.name)
-            row_count = self.write_source(description, version, chunks)
+            row_count = self.write_source(description.name, version, description.columns, chunks)
             return self.add(description, version, content_hash, row_count)
         if row.class_names is None and description.class_names is not None:
             # Loaded first before classes had names.
             row.class_names = list(description.class_names)
         if row.row_count is None:
             # Loaded first before datasets were kept whole.
-            row.row_count = self.write_source(description, row.version, chunks)
+            row.row_count = self.write_source(
+                description.name, row.version, description.columns, chunks
+            )
         self._session.flush()
         return dataset_of(row)
 
@@ -169,7 +171,7 @@ class DatasetRepository:
         return (newest or 0) + 1
 
     def write_source(
-        self, description: DatasetDescription, version: int, chunks: Iterable[pd.DataFrame]
+        self, name: str, version: int, columns: Sequence[Column], chunks: Iterable[pd.DataFrame]
     ) -> int:
         """Make the table of all rows, fill it chunk after chunk, return how many there are.
 
@@ -178,17 +180,16 @@ class DatasetRepository:
         RowTooWide
             A row does not fit on PostgreSQL's page.
         """
-        connection, columns = self._driver_connection(), description.columns
-        samples.create_source_table(connection, description.name, version, columns)
+        connection = self._driver_connection()
+        samples.create_source_table(connection, name, version, columns)
         n_rows = 0
         for chunk in chunks:
             try:
-                samples.append_source_rows(
-                    connection, description.name, version, columns, n_rows, chunk
-                )
+                samples.append_source_rows(connection, name, version, columns, n_rows, chunk)
             except ProgramLimitExceeded as error:
                 raise RowTooWide() from error
             n_rows += len(chunk)
+        samples.index_source_table(connection, name, version)
         return n_rows
 
     def drop_tables(self, name: str, version: int) -> None:

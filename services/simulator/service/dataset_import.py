@@ -1,6 +1,6 @@
 """Bring a table into the suite: find what it is, check it, store every row once."""
 
-import json
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,12 @@ from servicekit.database import Database
 from servicekit.errors import Invalid
 from simulator.bad_table import BadTable
 from simulator.builtin_datasets import DATASET_NAMES
-from simulator.content_hash import ContentHash
 from simulator.domain import DatasetDescription
+from simulator.read_ahead import read_ahead
 from simulator.repository.datasets import DatasetRepository
 from simulator.service.table_source import TableSources
-from simulator.table_files import TableFile, open_table
+from simulator.table_facts import TableFacts
+from simulator.table_files import FEWEST_ROWS, TableFile, WrongGuess, open_table
 from simulator.unpacking import unpacked
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,8 @@ class DatasetImportService:
     def bring_file(self, path: Path, request: TableRequest) -> BroughtDataset:
         """Store the table in a file as a new version, or find the version that has its content.
 
-        The file is read twice, a limited number of rows at a time: for the types, then for the
-        rows. Other files may be written beside it.
+        The file is read once, a limited number of rows at a time, and three times where its first
+        rows mislead about the types. Other files may be written beside it.
 
         Raises
         ------
@@ -95,9 +96,15 @@ class DatasetImportService:
         path, kind = unpacked(path, self._max_bytes)
         with open_table(path, kind, path.parent) as table:
             _check_columns(table.names, request)
-            columns = table.find_types(request.types)
-            description = _describe(table, columns, request, f"upload:{kind}")
-            dataset, created = self._store(table, description)
+            origin = f"upload:{kind}"
+            try:
+                columns = table.guess_types(request.types)
+                rows = table.guessed_chunks(columns)
+                dataset, created = self._store(table, columns, rows, request, origin)
+            except WrongGuess:
+                columns = table.find_types(request.types)
+                rows = table.chunks(columns)
+                dataset, created = self._store(table, columns, rows, request, origin)
         log.info("%s version %d: created %s", dataset.name, dataset.version, created)
         return BroughtDataset(
             dataset,
@@ -106,28 +113,31 @@ class DatasetImportService:
             inferred_types=tuple(name for name in table.names if name not in request.types),
         )
 
-    def _store(self, table: TableFile, description: DatasetDescription) -> tuple[Dataset, bool]:
-        facts = [
-            [column.as_json() for column in description.columns],
-            [description.target, description.task, description.id_column],
-        ]
-        content = ContentHash(json.dumps(facts, ensure_ascii=False))
-
-        def chunks() -> Iterator[pd.DataFrame]:
-            for chunk in table.chunks(description.columns):
-                content.add(chunk)
-                yield chunk
-
-        name = description.name
-        with self._database.transaction():
+    def _store(
+        self,
+        table: TableFile,
+        columns: Sequence[Column],
+        rows: Iterator[pd.DataFrame],
+        request: TableRequest,
+        origin: str,
+    ) -> tuple[Dataset, bool]:
+        """Store rows while they are read, and look at them meanwhile; all of it or nothing."""
+        name = request.dataset_name
+        facts = TableFacts(columns, request.target, request.id_column, MOST_CLASSES)
+        with (
+            self._database.transaction(),
+            contextlib.closing(read_ahead(rows)) as chunks,
+        ):
             self._datasets.queue_for(name)
             version = self._datasets.next_version(name)
-            row_count = self._datasets.write_source(description, version, chunks())
-            known = self._datasets.find_by_content(name, content.hexdigest())
+            row_count = self._datasets.write_source(name, version, columns, facts.seen(chunks))
+            description = _describe(table, columns, request, facts, origin)
+            content_hash = facts.content_hash(description.task)
+            known = self._datasets.find_by_content(name, content_hash)
             if known is not None:
                 self._datasets.drop_tables(name, version)
                 return known, False
-            return self._datasets.add(description, version, content.hexdigest(), row_count), True
+            return self._datasets.add(description, version, content_hash, row_count), True
 
 
 def _check_columns(names: Sequence[str], request: TableRequest) -> None:
@@ -145,14 +155,21 @@ def _check_columns(names: Sequence[str], request: TableRequest) -> None:
 
 
 def _describe(
-    table: TableFile, columns: Sequence[Column], request: TableRequest, origin: str
+    table: TableFile,
+    columns: Sequence[Column],
+    request: TableRequest,
+    facts: TableFacts,
+    origin: str,
 ) -> DatasetDescription:
     by_name = {column.name: column for column in columns}
     target = by_name[request.target]
-    table.check_complete(target)
+    if facts.row_count < FEWEST_ROWS:
+        raise BadTable.at(f"{facts.row_count} rows; at least {FEWEST_ROWS} are needed")
+    if facts.target_missing:
+        table.check_complete(target)
     if request.id_column is not None:
         table.check_unique(by_name[request.id_column])
-    labels = table.labels(target, MOST_CLASSES + 1)
+    labels = facts.labels()
     if len(labels) < 2:
         raise BadTable.at(
             f"the target is {labels[0]!r} in every row; there is nothing to learn",

@@ -21,6 +21,7 @@ from contracts.vocabulary import SET_NAMES
 from schema.samples import CHUNK_ROWS
 from simulator.builtin_datasets import DATASET_NAMES, read_builtin
 from simulator.service.splitting import split_places
+from simulator.table_files import FIRST_ROWS
 from tests.integration.simulator.conftest import Load
 from tests.support.databases import TestDatabase
 
@@ -172,6 +173,42 @@ def test_types_and_task_can_be_said(bring: Bring) -> None:
     assert bring(rows, dataset_name="b", task="regression")["classes"] == []
     wide = "x,y\n" + "".join(f"{n},{n}\n" for n in range(21))
     assert bring(wide, dataset_name="c")["task"] == "regression"
+
+
+LONG = "".join(f"{n},{n % 7},{n % 2}\n" for n in range(FIRST_ROWS + 5_000))
+
+
+@pytest.mark.parametrize(
+    ("last", "type_"),
+    [("8", "integer"), ("8.5", "number"), ("008", "text"), ("eight", "text"), ("NA", "integer")],
+)
+def test_a_row_far_behind_the_first_has_its_say_in_the_types(
+    bring: Bring, cellar_database: TestDatabase, last: str, type_: str
+) -> None:
+    answer = bring(f"key,x,y\n{LONG}-1,{last},1\n")
+    assert pairs(answer) == {"key": "integer", "x": type_, "y": "integer"}
+    assert answer["rows"] == FIRST_ROWS + 5_001
+    assert cellar_database.rows(
+        "SELECT x::text FROM samples.mine_v1_source ORDER BY row_number DESC LIMIT 1"
+    ) == [(None if last == "NA" else last,)]
+
+
+@pytest.mark.parametrize(
+    ("last", "fields", "said"),
+    [
+        ("-1,8", {}, "2 cells"),
+        ("-1,8,", {}, "column 'y': there is no value"),
+        ("-1,eight,1", {"types": '{"x": "integer"}'}, "'eight' is no finite integer"),
+        ("-1,8.5,1", {"types": '{"x": "integer"}'}, "'8.5' is no finite integer"),
+    ],
+)
+def test_a_lie_far_behind_the_first_rows_is_found(
+    bring: Bring, state: Callable[[], Any], last: str, fields: dict[str, str], said: str
+) -> None:
+    before = state()
+    message = bring(f"key,x,y\n{LONG}{last}\n", 400, **fields)["message"]
+    assert message.startswith(f"Line {FIRST_ROWS + 5_002}") and said in message
+    assert state() == before
 
 
 def test_sets_of_a_brought_table_are_cut_like_those_of_a_built_in_one(

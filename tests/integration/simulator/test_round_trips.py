@@ -17,8 +17,10 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 from contracts.vocabulary import ColumnType
 from schema import samples
 from schema.samples import LONGEST_NAME_BYTES, PANDAS_TYPES, RESERVED_COLUMNS, Column
+from simulator import table_files
+from simulator.bad_table import BadTable
 from simulator.csv_layout import MISSING_WORDS
-from simulator.table_files import csv_to_parquet, open_table
+from simulator.table_files import TableFile, WrongGuess, csv_to_parquet, open_table
 from tests.support.databases import TestDatabase
 
 N_ROWS = 12
@@ -85,8 +87,20 @@ def read_file(path: Path, kind: Any, columns: list[Column]) -> pd.DataFrame:
     with open_table(path, kind, path.parent) as table:
         assert table.names == list(types)
         found = table.find_types(types)
-        assert found == columns
-        return pd.concat(table.chunks(found), ignore_index=True)
+        assert found == columns == table.guess_types(types)
+        rows = pd.concat(table.chunks(found), ignore_index=True)
+        check_guess(table, columns, rows)
+        return rows
+
+
+def check_guess(table: TableFile, columns: list[Column], rows: pd.DataFrame) -> bool:
+    """Tell whether a first reading was sure of these types; then it must have found these rows."""
+    try:
+        guessed = pd.concat(table.guessed_chunks(columns), ignore_index=True)
+    except WrongGuess:
+        return False
+    pd.testing.assert_frame_equal(guessed, rows, check_exact=True)
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +214,61 @@ def test_a_mixture_is_of_the_narrowest_type_that_holds_all_of_it(
         expected = "boolean" if present == {"true"} else "text"
     with open_table(path, "csv", path.parent) as table:
         assert table.find_types({})[0].type == expected
+
+
+ODD_NUMBERS = [
+    *("1", "-7", "2.5", "-0.5", "1e3", "-0.0", ".5", "5.", "+5", "007", "-007", "00", "0", "-00.5"),
+    *("0x1F", "0b1", "1_0", "1e1_0", " 4 ", "\t4", "4 ", "inf", "-inf", "1e400", "nan", "-nan"),
+    *("9007199254740993", "9223372036854775808", "12345678901234567", "1e16", "1e-400", "1,5"),
+    *("true", "False", "TRUE", "tRUE", " true", "t", "yes", "x", "", "NA", " NA", "null", "\u0661"),
+]  # fmt: skip
+
+
+@many
+@given(
+    cells=st.lists(st.sampled_from(ODD_NUMBERS), min_size=1, max_size=3).flatmap(
+        lambda few: st.lists(st.sampled_from(few), min_size=N_ROWS, max_size=N_ROWS)
+    ),
+    quoted=st.booleans(),
+    first=st.integers(1, N_ROWS),
+)
+def test_a_table_read_once_is_what_it_is_when_all_rows_tell_the_types(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[str], quoted: bool, first: int
+) -> None:
+    path = tmp_path_factory.mktemp("guess") / "table.csv"
+    lines = [["a", "b"], *([cell, str(number)] for number, cell in enumerate(cells))]
+    buffer = io.StringIO()
+    csv.writer(buffer, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL).writerows(lines)
+    path.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+    with pytest.MonkeyPatch.context() as patch, open_table(path, "csv", path.parent) as table:
+        patch.setattr(table_files, "FIRST_ROWS", first)
+        try:
+            found = table.find_types({})
+        except BadTable:
+            # There is no value at all.
+            with pytest.raises(WrongGuess):
+                list(table.guessed_chunks(table.guess_types({})))
+            return
+        guessed = table.guess_types({})
+        rows = pd.concat(table.chunks(found), ignore_index=True)
+        assert guessed == found or not check_guess(table, guessed, rows)
+        check_guess(table, found, rows)
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_"),
+    [
+        ([str(number) for number in range(-5, 20)], "integer"),
+        ([repr(number / 7) for number in range(-5, 20)], "number"),
+        (["0", "-0.25", "", "1e-5", "12345678.5"] * 5, "number"),
+        (["true", "False", "NA"] * 5, "boolean"),
+        (["plain", "007", "", "naïve"] * 5, "text"),
+    ],
+)
+def test_plain_tables_are_read_once(tmp_path: Path, cells: list[str], type_: str) -> None:
+    path = tmp_path / "table.csv"
+    written(cells, path)
+    with open_table(path, "csv", tmp_path) as table:
+        guessed = table.guess_types({})
+        assert guessed[0].type == type_
+        assert check_guess(table, guessed, pd.concat(table.chunks(guessed), ignore_index=True))
