@@ -8,7 +8,7 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 from sqlalchemy import update
 from sqlalchemy.orm import Session, scoped_session
 
-from schema.samples import Column, source_table_name
+from schema.samples import Column, json_value, source_table_name
 from schema.sets import Dataset
 from schema.tables import DatasetRow
 
@@ -29,7 +29,8 @@ class ProfileRepository:
         """Return one entry per column, in order; made from all rows when first asked for.
 
         Numbers have `minimum`, `maximum`, `mean`, `deviation` (population) and a `histogram` of
-        equal bins; all others, and whole numbers, their most frequent values.
+        equal bins; dates and times the first and the last; all but numbers with fractions their
+        most frequent values.
         """
         row = self._session.get(DatasetRow, dataset.id)
         if row is not None and row.profile is not None:
@@ -49,6 +50,12 @@ class ProfileRepository:
         found: dict[str, Any] = {"name": column.name, "type": column.type}
         if column.type in {"number", "integer"}:
             found |= self._numbers(names)
+        elif column.type in {"date", "timestamp"}:
+            ((missing, first, last),) = self._rows(
+                "SELECT count(*) - count({column}), min({column}), max({column}) FROM {table}",
+                names,
+            )
+            found |= {"missing": missing, "minimum": json_value(first), "maximum": json_value(last)}
         else:
             ((found["missing"],),) = self._rows(
                 "SELECT count(*) - count({column}) FROM {table}", names
@@ -100,7 +107,7 @@ class ProfileRepository:
             "distinct": frequent[0][2] if frequent else 0,
             "frequent": [
                 {
-                    "value": value[:LONGEST_VALUE] if isinstance(value, str) else value,
+                    "value": _shown(value),
                     "count": count,
                 }
                 for value, count, _ in frequent
@@ -115,4 +122,4 @@ class ProfileRepository:
 
 
 def _shown(value: Any) -> Any:
-    return value[:LONGEST_VALUE] if isinstance(value, str) else value
+    return value[:LONGEST_VALUE] if isinstance(value, str) else json_value(value)

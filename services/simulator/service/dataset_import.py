@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from contracts.vocabulary import ColumnType
+from contracts.vocabulary import SET_NAMES, ColumnType
 from schema.samples import Column
 from schema.sets import Dataset
 from servicekit.database import Database
@@ -20,7 +20,7 @@ from simulator.content_hash import ContentHash
 from simulator.domain import DatasetDescription
 from simulator.repository.datasets import DatasetRepository
 from simulator.service.table_source import TableSources
-from simulator.table_files import TableFile, open_table
+from simulator.table_files import TIME_TYPES, TableFile, open_table
 from simulator.unpacking import unpacked
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,22 @@ class TableRequest:
     task: str | None = None
     types: Mapping[str, ColumnType] = field(default_factory=dict)
     id_column: str | None = None
+    time_column: str | None = None
+    time_is_feature: bool = False
+    group_column: str | None = None
+    split_column: str | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The columns that are something else than a feature, by what they are."""
+        columns = {
+            "target": self.target,
+            "id_column": self.id_column,
+            "time_column": self.time_column,
+            "group_column": self.group_column,
+            "split_column": self.split_column,
+        }
+        return {key: name for key, name in columns.items() if name is not None}
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,14 @@ class DatasetImportService:
             [column.as_json() for column in description.columns],
             [description.target, description.task, description.id_column],
         ]
+        splits = [
+            description.time_column,
+            description.time_is_feature,
+            description.group_column,
+            description.split_column,
+        ]
+        if any(splits):
+            facts.append(splits)
         content = ContentHash(json.dumps(facts, ensure_ascii=False))
 
         def chunks() -> Iterator[pd.DataFrame]:
@@ -131,16 +155,21 @@ class DatasetImportService:
 
 
 def _check_columns(names: Sequence[str], request: TableRequest) -> None:
-    asked = {"target": request.target, **{f"types.{name}": name for name in request.types}}
-    if request.id_column is not None:
-        asked["id_column"] = request.id_column
+    asked = {**request.named, **{f"types.{name}": name for name in request.types}}
     for key, name in asked.items():
         if name not in names:
             known = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
             raise BadTable.at(f"{key}: there is no column {name!r}; there are {known}")
     if request.id_column == request.target:
         raise BadTable.at("the target cannot be the id", column=request.target)
-    if len(names) < (2 if request.id_column is None else 3):
+    seen: dict[str, str] = {}
+    for key, name in request.named.items():
+        other = seen.setdefault(name, key)
+        if other != key:
+            raise BadTable.at(f"is named as {other} and as {key}; a column is one", column=name)
+    if request.time_is_feature and request.time_column is None:
+        raise BadTable.at("time_is_feature: name the time_column as well")
+    if len(names) - len(seen) + request.time_is_feature < 1:
         raise BadTable.at("beside target and id there is no column left to learn from")
 
 
@@ -152,6 +181,7 @@ def _describe(
     table.check_complete(target)
     if request.id_column is not None:
         table.check_unique(by_name[request.id_column])
+    _check_splits(table, by_name, request)
     labels = table.labels(target, MOST_CLASSES + 1)
     if len(labels) < 2:
         raise BadTable.at(
@@ -168,7 +198,35 @@ def _describe(
         classes=tuple(labels) if task == "classification" else (),
         origin=origin,
         id_column=request.id_column,
+        time_column=request.time_column,
+        time_is_feature=request.time_is_feature,
+        group_column=request.group_column,
+        split_column=request.split_column,
     )
+
+
+def _check_splits(table: TableFile, by_name: Mapping[str, Column], request: TableRequest) -> None:
+    """Refuse columns that a table cannot be cut into sets by."""
+    columns = (request.time_column, request.group_column, request.split_column)
+    time, group, split = (None if name is None else by_name[name] for name in columns)
+    if time is not None and time.type not in TIME_TYPES | {"integer", "number"}:
+        raise BadTable.at(
+            f"a time column holds dates, times or numbers, and this is {time.type}",
+            column=time.name,
+        )
+    for column in (time, group, split):
+        if column is not None:
+            table.check_complete(column)
+    if group is not None and len(table.labels(group, len(SET_NAMES))) < len(SET_NAMES):
+        raise BadTable.at("three sets need three different groups", column=group.name)
+    if split is not None:
+        found = table.labels(split, len(SET_NAMES) + 1)
+        if split.type != "text" or sorted(found) != sorted(SET_NAMES):
+            raise BadTable.at(
+                f"a split column holds {', '.join(SET_NAMES)}, each at least once, and nothing"
+                " else",
+                column=split.name,
+            )
 
 
 def _guess_task(target: Column, labels: Sequence[Any]) -> str:
@@ -178,6 +236,10 @@ def _guess_task(target: Column, labels: Sequence[Any]) -> str:
 
 
 def _check_task(task: str, target: Column, labels: Sequence[Any]) -> None:
+    if target.type in TIME_TYPES:
+        raise BadTable.at(
+            "the target is a time; state its type in `types`, or another target", column=target.name
+        )
     if task == "regression":
         if target.type not in {"number", "integer"}:
             raise BadTable.at(
