@@ -138,8 +138,8 @@ class SetLoadingService:
         Only production is fouled; training and testing are clean whatever `scenario` says. Loading
         what is loaded already changes nothing and keeps its predictions; other rows replace the
         old ones together with their predictions, in one transaction. Memory does not grow with the
-        rows, but for 40 bytes per row while they are cut. Without a `split` it is the dataset's
-        own, see `default_split`.
+        rows, but for up to 75 bytes per row while they are cut. Without a `split` it is the
+        dataset's own, see `default_split`.
 
         Raises
         ------
