@@ -119,7 +119,7 @@ class DatasetsAnswer(AnswerModel):
 class HistogramAnswer(AnswerModel):
     """Equal bins: `counts[i]` values from `edges[i]` to `edges[i + 1]`."""
 
-    edges: list[float]
+    edges: list[float] | list[str] = Field(description="Texts of dates and times")
     counts: list[int]
 
 

@@ -416,6 +416,10 @@ def test_dates_and_times_go_in_and_out(
     profile = {one["name"]: one for one in client.get(f"{DATASETS}/mine").json["profile"]}
     assert profile["day"]["missing"] == 1 and profile["day"]["distinct"] == 19
     assert (profile["day"]["minimum"], profile["day"]["maximum"]) == ("2024-02-10", "2024-02-29")
+    histogram = profile["day"]["histogram"]
+    assert (histogram["edges"][0], histogram["edges"][-1]) == ("2024-02-10", "2024-02-29")
+    assert histogram["edges"][1] == "2024-02-10T22:48:00Z"
+    assert sum(histogram["counts"]) == 19 and len(histogram["counts"]) == 20
     assert profile["moment"]["frequent"][0]["value"] == "2024-02-11T00:30:00.500000Z"
 
     export = fetch(client, f"{DATASETS}/mine/export?format={format_}").data
