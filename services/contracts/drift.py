@@ -78,7 +78,9 @@ class ColumnDriftAnswer(AnswerModel):
     """
 
     name: str
-    kind: Literal["number", "boolean", "text", "unknown"]
+    kind: Literal["number", "boolean", "text", "datetime", "unknown"] = Field(
+        description="datetime: all texts are ISO dates or times; compared as numbers"
+    )
     verdict: DriftVerdict
     drift: bool
     test: str | None = Field(

@@ -117,9 +117,10 @@ def _checked(columns: Sequence[InputColumn], example: Example | None) -> list[li
     return [[row.get(column.name) for column in columns] for row in example.rows]
 
 
-def _as_compared(columns: Sequence[InputColumn]) -> list[tuple[str, bool]]:
-    """Return names and which of them are text: rows of the one are then rows of the other."""
-    return [(column.name, column.type == "string") for column in columns]
+def _as_compared(columns: Sequence[InputColumn]) -> list[tuple[str, str]]:
+    """Return names and what is text or a time: rows of the one are then rows of the other."""
+    kinds = ("string", "datetime")
+    return [(column.name, column.type if column.type in kinds else "number") for column in columns]
 
 
 def _drawn(columns: Sequence[InputColumn], example: list[list[Any]]) -> Rows:

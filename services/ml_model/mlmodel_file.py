@@ -23,6 +23,7 @@ _COLUMN_TYPES: Mapping[str, ColumnType] = {
     "long": "integer",
     "boolean": "boolean",
     "string": "string",
+    "datetime": "datetime",
 }
 
 

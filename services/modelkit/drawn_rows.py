@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from modelkit.input_rows import InputColumn
+from servicekit.iso_times import text_of_days
 
 DRAWN_ROWS = 200
 MISSING_SHARE = 0.05
@@ -17,8 +18,9 @@ def draw_rows(columns: Sequence[InputColumn], example: Sequence[Sequence[Any]]) 
 
     Numbers are the example's, moved by a normal deviate of the column's own spread in the example
     (of half the value where all are alike); without an example they spread around 0 by 1, 10 and
-    100. Texts and truth values are drawn from the example and the categories. Every
-    twentieth value of a column that may be missing is.
+    100. Texts, truth values and times are drawn from the example and the categories; times, without
+    an example, from the years 1970 to 2069. Every twentieth value of a column that may be missing
+    is.
     """
     generator = np.random.default_rng(SEED)
     drawn = [
@@ -56,6 +58,10 @@ def _column(generator: np.random.Generator, column: InputColumn, seen: list[Any]
     if column.categories is not None or column.type in ("string", "boolean"):
         own = [False, True] if column.type == "boolean" else ["a", "b"]
         choice = list(column.categories or known or own)
+        values = [choice[place] for place in generator.integers(len(choice), size=DRAWN_ROWS)]
+    elif column.type == "datetime":
+        own_days = generator.uniform(0, 36_524, size=DRAWN_ROWS).tolist()
+        choice = known or [text_of_days(days) for days in own_days]
         values = [choice[place] for place in generator.integers(len(choice), size=DRAWN_ROWS)]
     else:
         values = _numbers(generator, column, known)

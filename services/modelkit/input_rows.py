@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servicekit.errors import Detail, Invalid
+from servicekit.iso_times import days_of, parse_time, text_of_days
 
-ColumnType = Literal["double", "integer", "boolean", "string"]
+ColumnType = Literal["double", "integer", "boolean", "string", "datetime"]
 
 MOST_DETAILS = 20
 MOST_NAMES = 12
@@ -37,7 +38,8 @@ class InputColumn:
     Parameters
     ----------
     name : as the model knows it.
-    type : double, integer (whole numbers), boolean or string.
+    type : double, integer (whole numbers), boolean, string or datetime (an ISO text of a date, or
+        of a time, which is UTC without a zone).
     required : False allows null, which is a missing value. No key may be left out of a record:
         that is more often a mistake than a missing value.
     categories : the values the model knows, where it refuses others; None: any of the type.
@@ -62,13 +64,15 @@ class InputRows:
     """Checks the rows of requests against a model's columns and gives them as the model takes them.
 
     `numeric` tells which form that is: a float64 array (n, k) with NaN where a value is missing
-    (booleans are 0 and 1), or, where a column is text, a list of lists of JSON values.
+    (booleans are 0 and 1), or, where a column is text, a list of lists of JSON values. In both
+    forms dates and times are days since 1970.
     """
 
     def __init__(self, columns: Sequence[InputColumn]) -> None:
         self.columns = tuple(columns)
         self.numeric = all(column.type != "string" for column in columns)
         self._names = [column.name for column in columns]
+        self._times = [place for place, column in enumerate(columns) if column.type == "datetime"]
         # Most models take numbers, all of them required: for these a few passes at C speed do.
         self._plain = all(
             column.type == "double" and column.categories is None for column in columns
@@ -166,8 +170,26 @@ class InputRows:
         problems.refuse()
         if not rows:
             raise InvalidRows("Give at least one row.", details=[Detail(problems.path, "is empty")])
+        for row in rows if self._times else ():
+            for place in self._times:
+                row[place] = None if row[place] is None else _days(row[place])
         # numpy makes NaN of None.
         return np.array(rows, dtype=np.float64) if self.numeric else rows
+
+    def as_json(self, rows: NDArray[np.float64] | list[list[Any]]) -> list[list[Any]]:
+        """Return checked rows as JSON values, so that they can be checked again.
+
+        NaN is a missing value, except in dates and times, where it is None.
+        """
+        listed = rows if isinstance(rows, list) else rows.tolist()
+        if not self._times:
+            return listed
+        listed = [list(row) for row in listed]
+        for row in listed:
+            for place in self._times:
+                days = row[place]
+                row[place] = None if days is None or days != days else text_of_days(days)
+        return listed
 
 
 class _Problems:
@@ -234,11 +256,27 @@ def _text_problem(value: Any) -> str | None:
     return "must not hold the character NUL" if "\0" in value else None
 
 
+def _time_problem(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a date or time as text, not {_kind(value)}"
+    if parse_time(value) is None:
+        return (
+            f"must be a date or time like 2026-11-28 or 2026-11-28T10:00:00Z, not {_shown(value)}"
+        )
+    return None
+
+
+def _days(text: str) -> float:
+    time = parse_time(text)
+    return math.nan if time is None else days_of(time)
+
+
 _PROBLEMS: Mapping[str, Callable[[Any], str | None]] = {
     "double": _number_problem,
     "integer": _whole_number_problem,
     "boolean": _boolean_problem,
     "string": _text_problem,
+    "datetime": _time_problem,
 }
 
 

@@ -20,12 +20,13 @@ from skl2onnx.common.data_types import (
 )
 from sklearn.pipeline import Pipeline
 
-from modelkit import onnx_nodes, onnx_texts
+from modelkit import onnx_nodes, onnx_texts, onnx_times
 from modelkit.input_rows import ColumnType, InputColumn
 from modelkit.servable import MATRIX_INPUT
 
 onnx_nodes.register()
 onnx_texts.register()
+onnx_times.register()
 
 
 class NotConvertible(Exception):
@@ -73,6 +74,8 @@ def _initial_types(columns: Sequence[InputColumn], double: bool) -> list[tuple[s
         "integer": Int64TensorType,
         "boolean": BooleanTensorType,
         "string": StringTensorType,
+        # Days since 1970.
+        "datetime": number,
     }
     return [
         # Of ONNX's types only its floats have a value for what is missing.

@@ -9,6 +9,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from modelkit.calendar_parts import CalendarParts
 from modelkit.input_rows import InputColumn
 from modelkit.registry import get_entry
 from modelkit.values import from_json
@@ -18,7 +19,7 @@ PIPELINE_VERSION = 1
 fingerprint, so that an unchanged request trains again after such a change."""
 
 MIXED_PIPELINE_VERSION = 2
-"""The same where a column is text or a truth value: these have steps of their own."""
+"""The same where a column is no number: text, truth values and times have steps of their own."""
 
 MODEL_STEP = "model"
 COLUMNS_STEP = "columns"
@@ -73,6 +74,8 @@ def preprocessing_steps(columns: Columns) -> list[tuple[str, Any]]:
     Truth values become 0 and 1, where missing the commoner of the two (0.5 where both are equally
     common), unscaled.
 
+    Dates and times become their `calendar_parts.PARTS`, and these are treated as numbers are.
+
     Texts become a column of 0 and 1 per category, with missing as a category like any other. What
     stands in a single training row only, or is not among the commonest `MOST_CATEGORIES` - 1,
     shares one column, and a text that training rows did not hold counts as one of these; where
@@ -96,6 +99,13 @@ def preprocessing_steps(columns: Columns) -> list[tuple[str, Any]]:
             max_categories=MOST_CATEGORIES,
             min_frequency=FEWEST_ROWS,
             sparse_output=False,
+        ),
+        "times": Pipeline(
+            [
+                ("parts", CalendarParts()),
+                ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+                ("scale", StandardScaler()),
+            ]
         ),
     }
     # By place, not by name: a name may be anything, and an array has none.
@@ -140,4 +150,4 @@ def forget_rare_texts(pipeline: Pipeline) -> None:
 def _kind(column: str | InputColumn) -> str:
     if isinstance(column, str):
         return "numbers"
-    return {"string": TEXTS, "boolean": "truths"}.get(column.type, "numbers")
+    return {"string": TEXTS, "boolean": "truths", "datetime": "times"}.get(column.type, "numbers")

@@ -115,8 +115,8 @@ _SUPPORT_LIMITS = {
 }
 _DESCENT_LIMITS = {"alpha": REGULARISATION, "max_iter": Limit(low=1, high=100_000)}
 
-PIPELINE_TYPES = ("numpy.dtype",)
-"""What every fitted pipeline holds (the imputer keeps the dtype it was fitted on)."""
+PIPELINE_TYPES = ("modelkit.calendar_parts.CalendarParts", "numpy.dtype")
+"""What fitted pipelines hold beside the model (the imputer keeps the dtype it was fitted on)."""
 
 _TREE = ("sklearn.tree._tree.Tree",)
 _BOOSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)

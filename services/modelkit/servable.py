@@ -95,6 +95,7 @@ class ServableModel:
         self.numeric = self._input_rows.numeric
         self.rows_from_lists = self._input_rows.from_lists
         self.rows_from_records = self._input_rows.from_records
+        self.json_rows = self._input_rows.as_json
         runner = OnnxRunner if form.runtime == "onnx" else _sklearn_runner
         self.predict = runner(form).predict
 

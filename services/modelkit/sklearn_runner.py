@@ -10,6 +10,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from modelkit import storage
 from modelkit.input_rows import InputColumn
 from modelkit.servable import Predicted, Rows, ServingForm
+from schema.day_numbers import times_of_days
 
 _DTYPES = {"double": "float64", "integer": "int64", "boolean": "bool", "string": "object"}
 
@@ -48,7 +49,7 @@ def runner_of(form: ServingForm) -> SklearnRunner:
     """
     pipeline = storage.loads(form.content)
     first = first_step(pipeline)
-    numeric = all(column.type != "string" for column in form.columns)
+    numeric = all(column.type not in ("string", "datetime") for column in form.columns)
     if numeric and hasattr(first, "feature_names_in_") and not _selects(first):
         # Names that are only compared cost a DataFrame per prediction. The pipeline is our copy.
         del first.feature_names_in_
@@ -73,7 +74,11 @@ def frame_of(rows: Rows, columns: Sequence[InputColumn]) -> Any:
         if column.type in ("integer", "boolean") and frame[column.name].isna().any()
         else _DTYPES[column.type]
         for column in columns
+        if column.type != "datetime"
     }
+    for column in columns:
+        if column.type == "datetime":
+            frame[column.name] = times_of_days(frame[column.name].to_numpy(np.float64))
     return frame.astype(kinds)
 
 

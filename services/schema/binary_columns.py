@@ -10,7 +10,9 @@ from pandas.api.extensions import ExtensionArray
 
 from schema.binary_rows import (
     ARRAY_ITEM,
+    FIRST_MOMENT,
     SHORT_TEXT,
+    TIME_UNITS,
     WIRE_FORMATS,
     FieldType,
     array_head,
@@ -62,8 +64,9 @@ class Columns:
     def take(self) -> list[NDArray[Any] | ExtensionArray]:
         """Return the columns (n_rows,) and be empty again.
 
-        float8 is float64 (NULL is NaN), int4 and int8 are Int64, bool is boolean; text is object,
-        and so is float8[], as lists of float (NULL is None).
+        float8 is float64 (NULL is NaN), int4 and int8 are Int64, bool is boolean, date and
+        timestamptz are datetime64[us] in UTC (NULL is NaT); text is object, and so is float8[],
+        as lists of float (NULL is None).
         """
         return [
             _join(blocks, type_) for blocks, type_ in zip(self._blocks, self._types, strict=True)
@@ -169,11 +172,22 @@ def _numbers(
         if missing is not None:
             values[missing] = np.nan
         return _Block(values, np.empty(0, bool))
+    if type_ in TIME_UNITS:
+        return _times(sent, type_, missing)
     if missing is None:
         missing = np.zeros(len(sent), bool)
     values = sent != 0 if type_ == "bool" else sent.astype(np.int64)
     values[missing] = 0
     return _Block(values, missing)
+
+
+def _times(sent: NDArray[Any], type_: FieldType, missing: NDArray[np.bool_] | None) -> _Block:
+    unit = TIME_UNITS[type_]
+    counted = sent.astype(np.int64).view(f"m8[{unit}]")
+    values = (FIRST_MOMENT.astype(f"M8[{unit}]") + counted).astype("M8[us]")
+    if missing is not None:
+        values[missing] = np.datetime64("NaT")
+    return _Block(values, np.empty(0, bool))
 
 
 def _others(data: bytes, starts: Lengths, lengths: Lengths, type_: FieldType) -> _Block:

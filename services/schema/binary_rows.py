@@ -18,15 +18,27 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.extensions import ExtensionArray
 
-FieldType = Literal["bool", "int4", "int8", "float8", "text", "float8[]"]
+FieldType = Literal["bool", "int4", "int8", "float8", "text", "float8[]", "date", "timestamptz"]
 Cells = NDArray[Any] | ExtensionArray | str | float | None
 """A column: an array of cells, or one value for all rows."""
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
-WIRE_FORMATS: Mapping[str, str] = {"bool": "u1", "int4": ">i4", "int8": ">i8", "float8": ">f8"}
+WIRE_FORMATS: Mapping[str, str] = {
+    "bool": "u1",
+    "int4": ">i4",
+    "int8": ">i8",
+    "float8": ">f8",
+    "date": ">i4",
+    "timestamptz": ">i8",
+}
 """The types of one length, and numpy's name for what is sent."""
+
+TIME_UNITS: Mapping[str, str] = {"date": "D", "timestamptz": "us"}
+"""What the number of a date or time counts, from the first moment of 2000 on, in UTC."""
+
+FIRST_MOMENT = np.datetime64("2000-01-01")
 
 ARRAY_ITEM = np.dtype([("length", ">i4"), ("value", ">f8")])
 FLOAT8_OID = 701
@@ -63,15 +75,16 @@ def encode(columns: Sequence[Cells], types: Sequence[FieldType], n_rows: int) ->
     columns
         One per type: cells (n_rows,), or a plain value for all rows, None for NULL. float8 takes
         floats, NaN is NULL; int4 and int8 take whole numbers or `Int64`; bool takes bool or
-        `boolean`; text takes objects, of which None, NaN and <NA> are NULL and all others go in as
-        `str`; float8[] takes floats (n_rows, n_items), where NaN stays NaN.
+        `boolean`; date and timestamptz take datetime64 in UTC, NaT is NULL; text takes objects, of
+        which None, NaN and <NA> are NULL and all others go in as `str`; float8[] takes floats
+        (n_rows, n_items), where NaN stays NaN.
 
     Raises
     ------
     ValueError
         A column has not `n_rows` cells.
     TypeError
-        A value would be changed: floats for whole numbers, say.
+        A value would be changed: floats for whole numbers, say, or a time of day for a date.
     OverflowError
         A number is beyond int4.
     UnicodeEncodeError
@@ -103,9 +116,12 @@ def _field(cells: Any, type_: FieldType) -> _Field:
         return _text_field(cells)
     if type_ == "float8[]":
         return _array_field(cells)
+    values: NDArray[Any]
     if type_ == "float8":
         values = np.asarray(cells).astype(np.float64, casting="same_kind", copy=False)
         missing = np.isnan(values)
+    elif type_ in TIME_UNITS:
+        values, missing = _times(cells, type_)
     else:
         values, missing = _whole_values(cells, type_)
     wire_format = WIRE_FORMATS[type_]
@@ -127,6 +143,20 @@ def _whole_values(cells: Any, type_: FieldType) -> tuple[NDArray[Any], NDArray[n
         values = np.asarray(cells).astype(native, casting="safe", copy=False)
     if type_ == "int4" and values.size and not -(2**31) <= values.min() <= values.max() < 2**31:
         raise OverflowError("A number is beyond int4.")
+    return values, missing
+
+
+def _times(cells: Any, type_: FieldType) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    given = np.asarray(cells)
+    if given.dtype.kind != "M":
+        raise TypeError(f"{given.dtype} is no time.")
+    unit = TIME_UNITS[type_]
+    kept = given.astype(f"M8[{unit}]")
+    missing = np.isnat(given)
+    if not (missing | (kept == given)).all():
+        raise TypeError(f"A time has parts that a {type_} cannot hold.")
+    values = (kept - FIRST_MOMENT.astype(f"M8[{unit}]")).astype(np.int64)
+    values[missing] = 0
     return values, missing
 
 

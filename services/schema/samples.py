@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -24,12 +25,15 @@ from contracts.vocabulary import ColumnType
 from schema.binary_copy import copy_in, copy_out
 from schema.binary_rows import Cells, FieldType
 from schema.tables import SAMPLES_SCHEMA
+from servicekit.iso_times import time_text
 
 SQL_TYPES: Mapping[str, str] = {
     "number": "double precision",
     "integer": "bigint",
     "text": "text",
     "boolean": "boolean",
+    "date": "date",
+    "timestamp": "timestamptz",
 }
 
 PANDAS_TYPES: Mapping[str, str] = {
@@ -37,13 +41,18 @@ PANDAS_TYPES: Mapping[str, str] = {
     "integer": "Int64",
     "text": "object",
     "boolean": "boolean",
+    "date": "datetime64[us]",
+    "timestamp": "datetime64[us]",
 }
+"""Dates are their midnights; both are in UTC, without a zone."""
 
 FIELD_TYPES: Mapping[str, FieldType] = {
     "number": "float8",
     "integer": "int8",
     "text": "text",
     "boolean": "bool",
+    "date": "date",
+    "timestamp": "timestamptz",
 }
 """The short names of `SQL_TYPES`."""
 
@@ -265,9 +274,9 @@ def read_page(
     first: int,
     limit: int,
 ) -> list[list[Any]]:
-    """Return rows from row number `first` on, of all rows or of a set, as plain values.
+    """Return rows from row number `first` on, of all rows or of a set, as JSON values.
 
-    None where a value is missing or is no finite number.
+    None where a value is missing or is no finite number; dates and times are ISO texts in UTC.
     """
     statement = sql.SQL("SELECT {} {} AND row_number >= %s ORDER BY row_number LIMIT %s").format(
         sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
@@ -275,10 +284,24 @@ def read_page(
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, (first, limit))
-        return [
-            [None if isinstance(x, float) and not math.isfinite(x) else x for x in row]
-            for row in cursor.fetchall()
-        ]
+        return [[json_value(value) for value in row] for row in cursor.fetchall()]
+
+
+def json_value(value: Any) -> Any:
+    """Return a value of the driver's as JSON has it; see `read_page`."""
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_CSV_CELLS: Mapping[str, str] = {
+    # COPY would write t and f,
+    "boolean": "{0}::text AS {0}",
+    # and the times of the session's zone.
+    "timestamp": "replace(({0} AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z' AS {0}",
+}
 
 
 def write_csv(
@@ -291,14 +314,11 @@ def write_csv(
 ) -> None:
     """Write all rows or those of a set in their order, with a header.
 
-    Text is in quotes, NULL is nothing without quotes, truth values are `true` and `false`; numbers
-    come back exactly.
+    Text is in quotes, NULL is nothing without quotes, truth values are `true` and `false`, times
+    end in `Z`; numbers come back exactly.
     """
-    # COPY would write t and f.
     cells = [
-        sql.SQL("{0}::text AS {0}" if column.type == "boolean" else "{0}").format(
-            sql.Identifier(column.name)
-        )
+        sql.SQL(_CSV_CELLS.get(column.type, "{0}")).format(sql.Identifier(column.name))
         for column in columns
     ]
     texts = [sql.Identifier(column.name) for column in columns if column.type == "text"]
@@ -377,8 +397,9 @@ def read_rows(
 ) -> pd.DataFrame:
     """Return a set's rows in their first order, indexed by `sample_id` (int64).
 
-    Columns come in the given order as float64, Int64, object or boolean; NULL is NaN, <NA> or
-    None. Floats are exactly those that were written. An empty set gives an empty frame.
+    Columns come in the given order as float64, Int64, object, boolean or datetime64[us] (UTC);
+    NULL is NaN, <NA>, None or NaT. Floats are exactly those that were written. An empty set gives
+    an empty frame.
     """
     types: dict[str, FieldType] = {"sample_id": "int8", **_field_types(columns)}
     query = sql.SQL(

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session, scoped_session
 
-from contracts.vocabulary import DEFAULT_DATASET, SetName
+from contracts.vocabulary import DEFAULT_DATASET, SEEDED_SPLITS, SetName, Split
 from schema import samples
 from schema.head import check_head
 from schema.samples import Column
@@ -38,7 +38,10 @@ class SetChanged(Conflict):
 
 @dataclass(frozen=True)
 class Dataset:
-    """One version of a dataset. `features` stand in order; target and id column stand apart.
+    """One version of a dataset. `features` stand in order.
+
+    Target, id, group and split column stand apart; so does the time column unless
+    `time_is_feature`.
 
     `columns` are all of them, as they came in. `row_count` is None where only sets are stored, as
     in a database from before datasets were kept whole. `class_names` are names for people in
@@ -58,6 +61,10 @@ class Dataset:
     class_names: tuple[str, ...] | None = None
     id_column: str | None = None
     row_count: int | None = None
+    time_column: str | None = None
+    time_is_feature: bool = False
+    group_column: str | None = None
+    split_column: str | None = None
 
     @property
     def feature_names(self) -> list[str]:
@@ -67,7 +74,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class SetLoad:
-    """What is loaded as one set of a dataset version. `content_hash` changes with the rows."""
+    """What is loaded as one set of a dataset version. `content_hash` changes with the rows.
+
+    `split` is how the version was cut into sets.
+    """
 
     id: int
     dataset: Dataset
@@ -77,6 +87,12 @@ class SetLoad:
     content_hash: str
     row_count: int
     loaded_at: datetime
+    split: Split = "stratified"
+
+    @property
+    def cut(self) -> tuple[str, int | None]:
+        """What two sets have in common that share no row: the split, and its seed if it has one."""
+        return self.split, self.seed if self.split in SEEDED_SPLITS else None
 
 
 class LoadedSets:
@@ -147,7 +163,8 @@ class LoadedSets:
     def read_rows(self, load: SetLoad) -> pd.DataFrame:
         """Return the rows, indexed by `sample_id`: features in order, then the target.
 
-        float64 (NaN where missing), Int64, object or boolean; see `schema.samples.read_rows`.
+        float64 (NaN where missing), Int64, object, boolean or datetime64: see
+        `schema.samples.read_rows`.
 
         Raises
         ------
@@ -203,20 +220,29 @@ class LoadedSets:
         return cast(PgConnection, self._session.connection().connection.driver_connection)
 
 
-def due_call(set_name: str, dataset_name: str = DEFAULT_DATASET, seed: int | None = None) -> str:
+def due_call(
+    set_name: str,
+    dataset_name: str = DEFAULT_DATASET,
+    seed: int | None = None,
+    split: str | None = None,
+) -> str:
     """Return the simulator call that loads a set, as a person would send it."""
     body: dict[str, Any] = {"set_name": set_name}
     if dataset_name != DEFAULT_DATASET:
         body["dataset_name"] = dataset_name
     if seed is not None:
         body["seed"] = seed
+    if split not in (None, "stratified"):
+        body["split"] = split
     return f"POST /root/simulator {json.dumps(body)}"
 
 
 def dataset_of(row: DatasetRow) -> Dataset:
     """Return a row of `datasets` as a value."""
     columns = tuple(Column(item["name"], item["type"]) for item in row.columns)
-    apart = {row.target, row.id_column}
+    apart = {row.target, row.id_column, row.group_column, row.split_column}
+    if not row.time_is_feature:
+        apart.add(row.time_column)
     return Dataset(
         id=row.id,
         name=row.name,
@@ -231,6 +257,10 @@ def dataset_of(row: DatasetRow) -> Dataset:
         class_names=None if row.class_names is None else tuple(row.class_names),
         id_column=row.id_column,
         row_count=row.row_count,
+        time_column=row.time_column,
+        time_is_feature=row.time_is_feature,
+        group_column=row.group_column,
+        split_column=row.split_column,
     )
 
 
@@ -244,4 +274,5 @@ def _load_of(row: SetLoadRow, dataset: Dataset) -> SetLoad:
         content_hash=row.content_hash,
         row_count=row.row_count,
         loaded_at=row.loaded_at,
+        split=row.split,  # type: ignore[arg-type]
     )

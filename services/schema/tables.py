@@ -40,6 +40,7 @@ NAMING_CONVENTION = {
 }
 
 SET_NAMES = "set_name IN ('training', 'testing', 'production')"
+SPLITS = "split IN ('stratified', 'random', 'time', 'group', 'column')"
 
 
 class Base(DeclarativeBase):
@@ -58,8 +59,9 @@ class Base(DeclarativeBase):
 class DatasetRow(Base):
     """One version of one dataset; the same content is never stored as two versions.
 
-    `columns` stand in the order they came in. Target and `id_column` are among them and no
-    features. `row_count` is NULL until all rows are stored, `profile` until someone asked for it.
+    `columns` stand in the order they came in. Target, `id_column`, `group_column`, `split_column`
+    and, unless `time_is_feature`, `time_column` are among them and no features. `row_count` is NULL
+    until all rows are stored, `profile` until someone asked for it.
     """
 
     __tablename__ = "datasets"
@@ -76,6 +78,10 @@ class DatasetRow(Base):
     class_names: Mapped[list[Any] | None]
     origin: Mapped[str]
     id_column: Mapped[str | None]
+    time_column: Mapped[str | None]
+    time_is_feature: Mapped[bool] = mapped_column(server_default="false")
+    group_column: Mapped[str | None]
+    split_column: Mapped[str | None]
     row_count: Mapped[int | None] = mapped_column(BigInteger)
     profile: Mapped[list[Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -88,6 +94,7 @@ class SetLoadRow(Base):
     __table_args__ = (
         UniqueConstraint("dataset_id", "set_name"),
         CheckConstraint(SET_NAMES, name="set_name"),
+        CheckConstraint(SPLITS, name="split"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -95,6 +102,7 @@ class SetLoadRow(Base):
     set_name: Mapped[str]
     seed: Mapped[int] = mapped_column(BigInteger)
     scenario: Mapped[str]
+    split: Mapped[str] = mapped_column(server_default="stratified")
     content_hash: Mapped[str]
     row_count: Mapped[int] = mapped_column(BigInteger)
     loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())

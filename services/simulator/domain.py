@@ -16,7 +16,7 @@ Chunks = Callable[[Sequence[Column]], Iterator[pd.DataFrame]]
 class DatasetDescription:
     """What a dataset version is, but for its rows.
 
-    `columns` are all of them in their order; `target` and `id_column` are names among them.
+    `columns` are all of them in their order; `target` and the other columns are names among them.
     `classes` are the sorted labels, empty for a regression; `class_names` what people call them.
     """
 
@@ -28,3 +28,7 @@ class DatasetDescription:
     origin: str
     class_names: tuple[str, ...] | None = None
     id_column: str | None = None
+    time_column: str | None = None
+    time_is_feature: bool = False
+    group_column: str | None = None
+    split_column: str | None = None

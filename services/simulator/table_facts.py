@@ -1,13 +1,11 @@
 """What is learnt of a table's rows while they pass by on their way into the database."""
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from contracts.vocabulary import Task
-from schema.samples import Column
 from simulator.content_hash import ContentHash, row_hashes
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
@@ -16,23 +14,15 @@ TASKS: tuple[Task, ...] = ("classification", "regression")
 class TableFacts:
     """Rows, labels and content of one table; complete when all of its chunks were seen."""
 
-    def __init__(
-        self, columns: Sequence[Column], target: str, id_column: str | None, most_labels: int
-    ) -> None:
-        """Labels are collected until there are more than `most_labels`."""
+    def __init__(self, target: str, most_labels: int, hashes: Mapping[Task, ContentHash]) -> None:
+        """Labels are collected until there are more than `most_labels`.
+
+        `hashes` are one per task: a hash begins with it, and it follows from the labels.
+        """
         self._target = target
         self._most_labels = most_labels
         self._labels: set[Any] = set()
-        # The hash begins with the task, which follows from the labels.
-        self._hashes = {
-            task: ContentHash(
-                json.dumps(
-                    [[column.as_json() for column in columns], [target, task, id_column]],
-                    ensure_ascii=False,
-                )
-            )
-            for task in TASKS
-        }
+        self._hashes = hashes
         self.row_count = 0
         self.target_missing = False
 

@@ -20,6 +20,7 @@ import pandas as pd
 from contracts.vocabulary import ColumnType
 from schema.samples import CHUNK_ROWS, PANDAS_TYPES, Column, unusable_names
 from servicekit.errors import Unavailable
+from servicekit.iso_times import DATE_PATTERN, TIME_PATTERN
 from simulator.bad_table import BadTable
 from simulator.csv_layout import (
     LARGEST_CELL,
@@ -37,7 +38,15 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = "384MB"
 NUMERIC_TYPES = frozenset({"integer", "number", "boolean"})
-NARROW_TYPES: tuple[ColumnType, ...] = ("integer", "number", "boolean")
+NARROW_TYPES: tuple[ColumnType, ...] = ("integer", "number", "boolean", "date", "timestamp")
+SQL_TYPES: Mapping[str, str] = {
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMPTZ",
+}
+TIME_TYPES = frozenset({"date", "timestamp"})
 VECTOR_ROWS = 2048
 FIRST_ROWS = 20_000
 COLUMNS_AT_ONCE = 100
@@ -57,9 +66,19 @@ PARQUET_TYPES: Mapping[str, ColumnType] = {
         ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "integer"
     ),
     **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "number"),
-    **dict.fromkeys(("VARCHAR", "ENUM", "UUID", "DATE", "TIME"), "text"),
-    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "text"),
-    "TIMESTAMP WITH TIME ZONE": "text",
+    **dict.fromkeys(("VARCHAR", "ENUM", "UUID", "TIME"), "text"),
+    "DATE": "date",
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "timestamp"),
+    "TIMESTAMP WITH TIME ZONE": "timestamp",
+}
+
+
+_WRONG: Mapping[ColumnType, str] = {
+    "number": "no finite number",
+    "integer": "no finite integer",
+    "boolean": "neither true nor false",
+    "date": "no date like 2026-11-28",
+    "timestamp": "no date and time like 2026-11-28T10:00:00Z",
 }
 
 
@@ -84,6 +103,8 @@ class _RawColumn:
     name: str
     sql: str
     type: ColumnType | None
+    is_finer: str = "false"
+    """SQL: the cell is a time that PostgreSQL cannot hold exactly."""
 
     @property
     def _text(self) -> str:
@@ -96,7 +117,7 @@ class _RawColumn:
     @property
     def has_value(self) -> str:
         """SQL: there is something that could be a number."""
-        if self.type in NUMERIC_TYPES:
+        if self.type in NUMERIC_TYPES | TIME_TYPES:
             return f"({self.sql} IS NOT NULL)"
         return f"({self.sql} IS NOT NULL AND {self._text} NOT IN ({self._words}))"
 
@@ -107,6 +128,11 @@ class _RawColumn:
             return f"coalesce(TRY_CAST({text} AS BIGINT)::VARCHAR = {text}, false)"
         if type_ == "boolean":
             return f"lower({text}) IN ('true', 'false')"
+        if type_ in TIME_TYPES:
+            time = f"({TIME_PATTERN})?" if type_ == "timestamp" else ""
+            written = f"regexp_full_match({text}, '{DATE_PATTERN}{time}')"
+            cast = f"TRY_CAST({text} AS {SQL_TYPES[type_]})"
+            return f"({written} AND coalesce(year({cast}) BETWEEN 1 AND 9999, false))"
         # 007 is a name; and a long whole number would lose its last digits.
         odd = f"regexp_matches({text}, '^[+-]?(0[0-9xX]|[0-9]{{17,}}$)|_')"
         return f"(coalesce(isfinite(TRY_CAST({text} AS DOUBLE)), false) AND NOT {odd})"
@@ -115,16 +141,20 @@ class _RawColumn:
         """SQL: the cell as that type, NULL where it is missing or cannot be."""
         if wanted == "text":
             return f"{self.sql}::VARCHAR"
-        target = {"integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}[wanted]
-        if self.type == wanted:
+        target = SQL_TYPES[wanted]
+        if self.type == wanted or (self.type in TIME_TYPES and wanted in TIME_TYPES):
             return f"{self.sql}::{target}"
         return f"CASE WHEN {self.has_value} THEN TRY_CAST({self._text} AS {target}) END"
 
     def is_wrong(self, wanted: ColumnType) -> str:
         """SQL: there is a value, and it cannot be had as that type."""
         text = self._text
+        if self.is_finer != "false":
+            return f"coalesce({self.is_finer}, false)"
         if wanted == "text":
             return f"contains({self.sql}::VARCHAR, chr(0))"
+        if wanted in TIME_TYPES:
+            return f"({self.has_value} AND NOT {self._is_time(wanted)})"
         if wanted == "number":
             return f"({self.has_value} AND NOT coalesce(isfinite({self.typed(wanted)}), false))"
         wrong = f"{self.typed(wanted)} IS NULL"
@@ -132,13 +162,29 @@ class _RawColumn:
             wrong += f" OR TRY_CAST({text} AS DOUBLE) <> {self.typed(wanted)}"
         return f"({self.has_value} AND ({wrong}))"
 
+    def _is_time(self, wanted: ColumnType) -> str:
+        """SQL: the cell, which has a value, is a date or a time and loses nothing as `wanted`."""
+        if self.type not in TIME_TYPES:
+            return self.is_plainly(wanted)
+        same = f"{self.typed(wanted)}::TIMESTAMPTZ = {self.sql}::TIMESTAMPTZ"
+        return f"(coalesce(year({self.sql}) BETWEEN 1 AND 9999, false) AND {same})"
+
+    def for_pandas(self, wanted: ColumnType) -> str:
+        """SQL: as `typed`, in a type that comes out as one of pandas'."""
+        if wanted == "date":
+            return f"({self.typed(wanted)})::TIMESTAMP"
+        if wanted == "timestamp":
+            # In UTC and without a zone.
+            return f"make_timestamp(epoch_us({self.typed(wanted)}))"
+        return self.typed(wanted)
+
     def guessed(self, wanted: ColumnType) -> str:
         """SQL: the cell as that type where it is not `doubtful`; a third of the time of `typed`."""
         if self.type is None and wanted in {"integer", "number"}:
             return f"TRY_CAST({self.sql} AS {'BIGINT' if wanted == 'integer' else 'DOUBLE'})"
         if self.type is None and wanted == "boolean":
             return f"{self.sql} IN ('true', 'True', 'TRUE')"
-        return self.typed(wanted)
+        return self.for_pandas(wanted)
 
     def doubtful(self, wanted: ColumnType) -> str:
         """SQL: the cell may not plainly be of that type; true too often rather than too seldom."""
@@ -194,7 +240,8 @@ class TableFile:
     def find_types(self, wanted: Mapping[str, ColumnType]) -> list[Column]:
         """Return the columns with their types: those `wanted`, else the narrowest that fits all.
 
-        Of a CSV file: integer, number, boolean, text, in this order. Reads the whole file.
+        Of a CSV file: integer, number, boolean, date, timestamp, text, in this order. Reads the
+        whole file.
 
         Raises
         ------
@@ -286,7 +333,8 @@ class TableFile:
         )
         if wanted == "text":
             return self._at(column, "there is a NUL character in the text", row, shown)
-        return self._at(column, f"{shown[:100]!r} is no finite {wanted}", row, shown)
+        what = "finer than a microsecond" if column.is_finer != "false" else _WRONG[wanted]
+        return self._at(column, f"{shown[:100]!r} is {what}", row, shown)
 
     def check_complete(self, column: Column) -> None:
         """Raise `BadTable` naming the first line or row in which the column has no value."""
@@ -311,10 +359,18 @@ class TableFile:
         )[0]
         raise BadTable.at(f"{str(twice)[:100]!r} is there twice, and is the id", column=column.name)
 
+    def labels(self, column: Column, limit: int) -> list[Any]:
+        """Return the different values of a column in order, `limit` of them at most."""
+        typed = self._raw(column).typed(column.type)
+        query = f"SELECT DISTINCT {typed} FROM {self._scan} ORDER BY 1 LIMIT {limit}"
+        with self._refusals():
+            found = self._connection.execute(query).fetchall()
+        return sorted(value for (value,) in found if value is not None)
+
     def chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
         """Yield all rows in order, `CHUNK_ROWS` at most at a time, in pandas' types."""
         pairs = zip(self._columns, columns, strict=True)
-        return self._read([raw.typed(column.type) for raw, column in pairs], columns)
+        return self._read([raw.for_pandas(column.type) for raw, column in pairs], columns)
 
     def guessed_chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
         """Yield all rows as `chunks` does, if they are of the types that were guessed.
@@ -434,6 +490,8 @@ def _connection(folder: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     }
     connection = duckdb.connect(":memory:", config=settings)
     try:
+        # Of times that say none, and of dates.
+        connection.execute("SET TimeZone = 'UTC'")
         yield connection
     finally:
         connection.close()
@@ -484,7 +542,7 @@ def _parquet_columns(connection: "duckdb.DuckDBPyConnection", path: Path) -> lis
     columns = []
     for place, (name, row) in enumerate(zip(names, described.fetchall(), strict=True)):
         type_ = re.sub(r"\(.*", "", str(row[1]))
-        sql, known = f"c{place}", PARQUET_TYPES.get(type_)
+        sql, known, finer = f"c{place}", PARQUET_TYPES.get(type_), "false"
         if type_ in {"UBIGINT", "HUGEINT", "UHUGEINT"}:
             sql = f"c{place}::VARCHAR"
         elif known is None or str(row[1]).endswith("]"):
@@ -493,7 +551,11 @@ def _parquet_columns(connection: "duckdb.DuckDBPyConnection", path: Path) -> lis
             sql = f"nullif(c{place}::DOUBLE, 'nan'::DOUBLE)"
         elif known == "text":
             sql = f"c{place}::VARCHAR"
-        columns.append(_RawColumn(name, sql, known))
+        elif type_ == "TIMESTAMP_NS":
+            sql, finer = f"c{place}::TIMESTAMP", f"epoch_ns(c{place}) % 1000 <> 0"
+        elif type_.startswith("TIMESTAMP_"):
+            sql = f"c{place}::TIMESTAMP"
+        columns.append(_RawColumn(name, sql, known, finer))
     return columns
 
 

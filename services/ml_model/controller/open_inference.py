@@ -26,7 +26,13 @@ from servicekit.version import VERSION
 
 BINARY_HEADER = "Inference-Header-Content-Length"
 
-_TYPES = {"double": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
+_TYPES = {
+    "double": "FP64",
+    "integer": "INT64",
+    "boolean": "BOOL",
+    "string": "BYTES",
+    "datetime": "BYTES",
+}
 
 
 class V2ServerResource(Resource):  # type: ignore[misc]

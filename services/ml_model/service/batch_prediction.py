@@ -30,9 +30,9 @@ def predict(model: ServableModel, rows: Any) -> Predicted:
         raise PredictionFailed(reason(error)) from error
 
 
-def json_rows(rows: Any) -> list[list[Any]]:
+def json_rows(model: ServableModel, rows: Any) -> list[list[Any]]:
     """Return checked rows as JSON values, None where a value is missing."""
-    listed = rows if isinstance(rows, list) else rows.tolist()
+    listed = model.json_rows(rows)
     return [[None if value != value else value for value in row] for row in listed]
 
 

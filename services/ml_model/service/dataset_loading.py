@@ -24,7 +24,8 @@ class DatasetLoading:
     ) -> SetLoad:
         """Return what is loaded as that set, having it loaded first if nothing is.
 
-        It is then cut with the seed of the sets that are loaded, so that no row is in two.
+        It is then cut with the split and the seed of the sets that are loaded, so that no row is
+        in two.
 
         Raises
         ------
@@ -43,19 +44,19 @@ class DatasetLoading:
         with self._database.transaction():
             return self._sets.get_load(set_name, dataset_name, version)
 
-    def _seed(self, dataset_name: str, version: int | None) -> int | None:
-        """Return the seed of the training set, else of another set that is loaded, if one is."""
+    def _loaded(self, dataset_name: str, version: int | None) -> SetLoad | None:
+        """Return the training set, else another set that is loaded, if one is."""
         with self._database.transaction():
             loads = [self._sets.find_load(name, dataset_name, version) for name in SET_NAMES]
-        return next((load.seed for load in loads if load is not None), None)
+        return next((load for load in loads if load is not None), None)
 
     def _load(self, set_name: SetName, dataset_name: str, version: int | None) -> None:
         body: dict[str, Any] = {"set_name": set_name, "dataset_name": dataset_name}
         if version is not None:
             body["dataset_version"] = version
-        seed = self._seed(dataset_name, version)
-        if seed is not None:
-            body["seed"] = seed
+        loaded = self._loaded(dataset_name, version)
+        if loaded is not None:
+            body |= {"seed": loaded.seed, "split": loaded.split}
         answer = self._simulator.post("/root/simulator", body)
         if answer.status_code == 200:
             return

@@ -103,12 +103,15 @@ class EvaluationService:
                 break
         else:
             raise SetChanged()
+        # pandas is imported by what reads a frame only.
+        from modelkit.features import json_values
+
         dataset = load.dataset
         columns = _columns_for(model, dataset)
-        values = [_json_values(rows[name]) for name in columns]
+        values = [json_values(rows[name]) for name in columns]
         return Labelled(
             [list(row) for row in zip(*values, strict=True)],
-            _json_values(rows[dataset.target.name]),
+            json_values(rows[dataset.target.name]),
             dataset,
             set_name,
         )
@@ -142,7 +145,7 @@ class EvaluationService:
             "evaluation.json",
             {
                 "columns": [column.name for column in model.columns],
-                "rows": json_rows(_chosen(checked, known)),
+                "rows": json_rows(model, _chosen(checked, known)),
                 "target": truth,
                 "predictions": predicted.labels,
                 "metrics": metrics,
@@ -164,12 +167,6 @@ def _columns_for(model: ServableModel, dataset: Dataset) -> list[str]:
         details=[Detail(f"dataset_name.{name}", "is no column of the dataset") for name in missing]
         or [Detail("dataset_name", f"has {len(features)} columns, the model takes {len(names)}")],
     )
-
-
-def _json_values(column: Any) -> list[Any]:
-    """Return a column of a frame as JSON values, None where missing."""
-    missing = column.isna().to_list()
-    return [None if lost else value for value, lost in zip(column.to_list(), missing, strict=True)]
 
 
 def _truth(

@@ -76,7 +76,7 @@ class InferenceService:
         checked = checked_rows(model, rows)
         predicted = predict(model, checked)
         latency_us = (time.perf_counter_ns() - started_ns) // 1000
-        inputs = json_rows(checked)
+        inputs = json_rows(model, checked)
         probabilities = (
             None if predicted.probabilities is None else predicted.probabilities.tolist()
         )

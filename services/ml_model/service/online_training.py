@@ -27,6 +27,8 @@ COLUMN_TYPES: Mapping[str, ColumnType] = {
     "integer": "double",
     "boolean": "boolean",
     "text": "string",
+    "date": "datetime",
+    "timestamp": "datetime",
 }
 
 RETRAININGS = Counter(

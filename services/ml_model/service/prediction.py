@@ -281,7 +281,7 @@ class PredictionService:
     ) -> _Prediction:
         rows = read(version.model)
         if inputs is None:
-            inputs = rows if isinstance(rows, list) else rows.tolist()
+            inputs = version.model.json_rows(rows)
         try:
             return _predicted(slot, version, rows, inputs, began_s)
         except InvalidRows:

@@ -163,11 +163,13 @@ class RetrainJob:
             new = self._rows.taken(name)
         if stored is None or held_out is None:
             raise SetChanged()
-        if training.seed != testing.seed:
+        if training.cut != testing.cut:
+            what = "seed" if training.split == testing.split else "split"
+            own, other = getattr(training, what), getattr(testing, what)
             raise TrainingFailed(
-                f"The training set of {name} was cut with the seed {training.seed}, the testing set"
-                f" with {testing.seed}, so that the same rows can be in both. Load both with one:"
-                f" {due_call('testing', name, training.seed)}."
+                f"The training set of {name} was cut with the {what} {own}, the testing set"
+                f" with {other}, so that the same rows can be in both. Load both with one:"
+                f" {due_call('testing', name, training.seed, training.split)}."
             )
         dataset = training.dataset
         target = dataset.target.name

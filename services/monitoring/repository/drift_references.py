@@ -12,6 +12,7 @@ from mlflowrest.client import Mlflow
 from mlflowrest.errors import MlflowNotFound
 from monitoring.errors import InvalidRows, ReferenceGone
 from monitoring.service.drift_rows import Table, read_rows, stored_table
+from schema.day_numbers import time_texts
 from schema.sets import LoadedSets, due_call
 from schema.tables import DeploymentRow, ModelVersionRow
 
@@ -120,7 +121,12 @@ class DriftReferences:
 
 
 def _values(column: pd.Series) -> Any:
-    """Return float64 with NaN for numbers, else a list with None where missing."""
+    """Return float64 with NaN for numbers, else a list with None where missing.
+
+    Dates and times are texts, as in a drift sample.
+    """
+    if column.dtype.kind == "M":
+        return time_texts(column.to_numpy())
     if column.dtype == object or column.dtype == "boolean":
         return [None if pd.isna(value) else value for value in column]
     return column.to_numpy(dtype="float64", na_value=np.nan)

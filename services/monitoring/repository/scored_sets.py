@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, scoped_session
 from contracts.vocabulary import DEFAULT_DATASET, SetName
 from monitoring.errors import ModelNotSet, ModelNotTrained, SetNotScored
 from monitoring.service.comparison import PREDICTION, Comparison
+from schema.day_numbers import days_since_1970
 from schema.sets import Dataset, LoadedSets, SetLoad
 from schema.tables import DatasetRow, DeploymentRow, ModelVersionRow, ScoringRow
 
@@ -150,6 +151,9 @@ class ScoredSetsRepository:
             numerical, answers = [*numerical, *answers], []
         else:
             rows[prediction] = predictions["predicted_class"].reindex(rows.index)
+        for name in numerical:
+            if rows[name].dtype.kind == "M":
+                rows[name] = days_since_1970(rows[name].to_numpy())
         frame = rows.astype(dict.fromkeys(numerical, "float64"))
         for name in (*categorical, *answers):
             frame[name] = pd.Series(

@@ -14,7 +14,8 @@ class Comparison:
     """A reference and a current frame with the same columns, ready to be judged.
 
     `reference` is the scored testing set, `current` the scored production set. Each row is a
-    sample. `numerical` columns are float64 (NaN where missing); `categorical` ones, the target and
+    sample. `numerical` columns are float64 (NaN where missing), among them dates and times as days
+    since 1970; `categorical` ones, the target and
     the prediction hold text (None where missing), classes being written the same way in both. Of a
     regression the last two are float64.
 

@@ -28,7 +28,7 @@ from monitoring.service.two_sample_tests import (
     compare_shares,
 )
 
-Kind = Literal["number", "boolean", "text", "unknown"]
+Kind = Literal["number", "boolean", "text", "datetime", "unknown"]
 Verdict = Literal["drift", "no_drift", "too_few_rows"]
 
 MOST_NEW_CATEGORIES = 20
@@ -53,8 +53,8 @@ class DriftRule:
 class ColumnPair:
     """One column of the reference and of the current rows.
 
-    Numbers: float64, NaN where missing. Texts and booleans: texts, None where missing. `unknown`
-    is a column without any value on either side.
+    Numbers: float64, NaN where missing; dates and times as well, as days since 1970. Texts and
+    booleans: texts, None where missing. `unknown` is a column without any value on either side.
     """
 
     name: str
@@ -193,7 +193,7 @@ def _compare(pair: ColumnPair) -> _Compared:
             note = "Neither side has a value in this column."
     elif _is_constant(reference, current):
         note = "Both sides have one and the same value in every row."
-    elif pair.kind == "number":
+    elif pair.kind in ("number", "datetime"):
         values = compare_numbers(reference, current)
     else:
         values = compare_categories(reference, current)

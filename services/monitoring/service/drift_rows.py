@@ -1,5 +1,6 @@
 """From rows as a caller or a stored sample gives them to columns that can be compared."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from monitoring.errors import InvalidRows
 from monitoring.service.drift import ColumnPair, Kind
 from servicekit.errors import Detail
+from servicekit.iso_times import days_of, parse_time
 
 MOST_COLUMNS = 1000
 MOST_DETAILS = 20
@@ -19,6 +21,7 @@ WORD_OF: Mapping[Kind, str] = {
     "number": "a number",
     "boolean": "true or false",
     "text": "text",
+    "datetime": "a date or time",
     "unknown": "missing",
 }
 
@@ -185,6 +188,8 @@ def _pair(
                 ]
             )
         kind = "boolean"
+    if kind == "text" and _are_times(before) and _are_times(now):
+        kind = "datetime"
     return ColumnPair(name, kind, _array(before, kind), _array(now, kind))
 
 
@@ -202,7 +207,19 @@ def _is_binary(column: Sequence[Any]) -> bool:
     return all(_is_missing(value) or value in (0, 1) for value in column)
 
 
+def _are_times(column: Sequence[Any]) -> bool:
+    """Tell whether all texts are dates or times, as those of a column of such are."""
+    return all(_is_missing(text) or parse_time(text) is not None for text in column)
+
+
+def _days(text: str) -> float:
+    time = parse_time(text)
+    return math.nan if time is None else days_of(time)
+
+
 def _array(column: Sequence[Any], kind: Kind) -> NDArray[Any]:
+    if kind == "datetime":
+        return np.array([math.nan if _is_missing(text) else _days(text) for text in column])
     if kind in ("number", "unknown"):
         return np.array(column, dtype=float)
     texts = np.empty(len(column), dtype=object)

@@ -7,12 +7,13 @@ from flask import Response, send_file
 from flask_restful import Resource
 from pydantic import Field, Json
 
-from contracts.vocabulary import DATASET_NAME_PATTERN, ColumnType, SetName, Task
+from contracts.vocabulary import DATASET_NAME_PATTERN, ColumnType, SetName, Split, Task
 from servicekit.api import endpoint
 from servicekit.upload import UploadedFile
 from servicekit.wire import AnswerModel, RequestModel
 from simulator.service.dataset_import import DatasetImportService, TableRequest
 from simulator.service.datasets import DatasetService
+from simulator.service.set_loading import default_split
 
 LARGEST_VERSION = 2**31 - 1
 LARGEST_CURSOR = 2**63 - 1
@@ -46,6 +47,20 @@ class TableForm(RequestModel):
     id_column: ColumnName | None = Field(
         default=None, description="A column that tells rows apart and is no feature"
     )
+    time_column: ColumnName | None = Field(
+        default=None, description="When each row was: dates, times or numbers, none missing"
+    )
+    time_is_feature: bool = Field(
+        default=False, description="Whether models learn from the time column, too"
+    )
+    group_column: ColumnName | None = Field(
+        default=None,
+        description="Rows with one value of it stay in one set: a person, a machine; no feature",
+    )
+    split_column: ColumnName | None = Field(
+        default=None,
+        description="`training`, `testing` or `production` in every row; no feature",
+    )
 
 
 class ColumnAnswer(AnswerModel):
@@ -63,6 +78,14 @@ class DatasetAnswer(AnswerModel):
     task: Task
     target: str
     id_column: str | None
+    time_column: str | None
+    time_is_feature: bool
+    group_column: str | None
+    split_column: str | None
+    default_split: Split = Field(
+        description="How sets are cut where no split is named: by split, group or time column,"
+        " else by class"
+    )
     rows: int | None = Field(description="In all; null where only sets are stored")
     columns: list[ColumnAnswer] = Field(description="In the order they came in")
     classes: list[Any] = Field(description="The labels in order; empty for a regression")
@@ -96,7 +119,7 @@ class DatasetsAnswer(AnswerModel):
 class HistogramAnswer(AnswerModel):
     """Equal bins: `counts[i]` values from `edges[i]` to `edges[i + 1]`."""
 
-    edges: list[float]
+    edges: list[float] | list[str] = Field(description="Texts of dates and times")
     counts: list[int]
 
 
@@ -111,8 +134,8 @@ class ProfileAnswer(ColumnAnswer):
     """What a column looks like over all rows."""
 
     missing: int
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: float | str | None = Field(default=None, description="A text of dates and times")
+    maximum: float | str | None = None
     mean: float | None = None
     deviation: float | None = Field(default=None, description="Population standard deviation")
     histogram: HistogramAnswer | None = None
@@ -198,7 +221,15 @@ class DatasetsResource(Resource):  # type: ignore[misc]
             brought = self._imports.bring_builtin(body.builtin)
         else:
             request = TableRequest(
-                body.dataset_name, body.target, body.task, body.types or {}, body.id_column
+                body.dataset_name,
+                body.target,
+                body.task,
+                body.types or {},
+                body.id_column,
+                body.time_column,
+                body.time_is_feature,
+                body.group_column,
+                body.split_column,
             )
             brought = self._imports.bring_file(body.file.path, request)
         answer = BroughtAnswer(
@@ -316,6 +347,11 @@ def _described(dataset: Any) -> dict[str, Any]:
         "task": dataset.task,
         "target": dataset.target.name,
         "id_column": dataset.id_column,
+        "time_column": dataset.time_column,
+        "time_is_feature": dataset.time_is_feature,
+        "group_column": dataset.group_column,
+        "split_column": dataset.split_column,
+        "default_split": default_split(dataset),
         "rows": dataset.row_count,
         "columns": [ColumnAnswer(name=one.name, type=one.type) for one in dataset.columns],
         "classes": list(dataset.classes),

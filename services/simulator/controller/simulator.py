@@ -3,7 +3,7 @@
 from flask_restful import Resource
 from pydantic import Field
 
-from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET, SetName
+from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET, SetName, Split
 from servicekit.api import endpoint
 from servicekit.wire import AnswerModel, RequestModel
 from simulator.service.scenarios import DEFAULT_SCENARIO
@@ -38,6 +38,11 @@ class LoadSetRequest(RequestModel):
         max_length=40,
         description="What happens to the production set; training and testing stay clean",
     )
+    split: Split | None = Field(
+        default=None,
+        description="How the sets are cut; the dataset's `default_split` unless given, which is"
+        " stratified for built-in ones",
+    )
 
 
 class LoadSetAnswer(AnswerModel):
@@ -49,6 +54,9 @@ class LoadSetAnswer(AnswerModel):
     dataset_version: int
     seed: int
     scenario: str = Field(description="What was applied: `clean` unless production")
+    split: Split = Field(
+        description="How the set was cut: `random` where `stratified` is not possible"
+    )
     rows: int
     missing_cells: int
     changed: bool = Field(description="False where the same rows were loaded already")
@@ -77,11 +85,17 @@ class SimulatorResource(Resource):  # type: ignore[misc]
         """Splits the dataset by the seed and stores one of its sets; production is fouled.
 
         Sent again, it changes nothing. Other rows than those loaded replace them, together with
-        the predictions models made of the old ones. Fails on an unknown dataset (404) or
-        scenario (400); 409 where only sets of that version are stored.
+        the predictions models made of the old ones. Fails on an unknown dataset (404), an unknown
+        scenario or a split for which the dataset has no column (400); 409 where only sets of that
+        version are stored.
         """
         loaded = self._service.load(
-            body.set_name, body.dataset_name, body.seed, body.scenario, body.dataset_version
+            body.set_name,
+            body.dataset_name,
+            body.seed,
+            body.scenario,
+            body.dataset_version,
+            body.split,
         )
         return LoadSetAnswer(
             message=f"Load {loaded.set_name} set",
@@ -90,6 +104,7 @@ class SimulatorResource(Resource):  # type: ignore[misc]
             dataset_version=loaded.dataset_version,
             seed=loaded.seed,
             scenario=loaded.scenario,
+            split=loaded.split,
             rows=loaded.row_count,
             missing_cells=loaded.missing_cells,
             changed=loaded.changed,

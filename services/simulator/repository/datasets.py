@@ -211,6 +211,10 @@ class DatasetRepository:
             class_names=None if description.class_names is None else list(description.class_names),
             origin=description.origin,
             id_column=description.id_column,
+            time_column=description.time_column,
+            time_is_feature=description.time_is_feature,
+            group_column=description.group_column,
+            split_column=description.split_column,
             row_count=row_count,
         )
         self._session.add(row)

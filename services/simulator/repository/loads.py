@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, scoped_session
 
-from contracts.vocabulary import SetName
+from contracts.vocabulary import SetName, Split
 from schema import samples
 from schema.sets import Dataset
 from schema.tables import PredictionRow, ScoringRow, SetLoadRow
@@ -29,6 +29,7 @@ class LoadRepository:
         set_name: SetName,
         seed: int,
         scenario: str,
+        split: Split,
         content_hash: str,
         row_count: int,
         blocks: Iterable[tuple[NDArray[np.int64], pd.DataFrame]],
@@ -40,6 +41,7 @@ class LoadRepository:
         values = {
             "seed": seed,
             "scenario": scenario,
+            "split": split,
             "content_hash": content_hash,
             "row_count": row_count,
             "loaded_at": func.now(),
@@ -60,10 +62,12 @@ class LoadRepository:
         for numbers, rows in blocks:
             samples.append_rows(connection, *place, load_id, dataset.columns, numbers, rows)
 
-    def relabel(self, load_id: int, seed: int, scenario: str) -> None:
-        """Note another seed or scenario that gave the very same rows."""
+    def relabel(self, load_id: int, seed: int, scenario: str, split: Split) -> None:
+        """Note another seed, scenario or split that gave the very same rows."""
         self._session.execute(
-            update(SetLoadRow).where(SetLoadRow.id == load_id).values(seed=seed, scenario=scenario)
+            update(SetLoadRow)
+            .where(SetLoadRow.id == load_id)
+            .values(seed=seed, scenario=scenario, split=split)
         )
 
     def count_missing(self, dataset: Dataset, set_name: SetName) -> int:
@@ -72,12 +76,14 @@ class LoadRepository:
             self._driver_connection(), dataset.name, dataset.version, set_name, dataset.columns
         )
 
-    def seeds(self, dataset: Dataset) -> dict[str, int]:
-        """Return the seed of each loaded set."""
+    def cuts(self, dataset: Dataset) -> dict[str, tuple[str, int]]:
+        """Return the split and the seed of each loaded set."""
         rows = self._session.execute(
-            select(SetLoadRow.set_name, SetLoadRow.seed).where(SetLoadRow.dataset_id == dataset.id)
+            select(SetLoadRow.set_name, SetLoadRow.split, SetLoadRow.seed).where(
+                SetLoadRow.dataset_id == dataset.id
+            )
         )
-        return {row.set_name: row.seed for row in rows}
+        return {row.set_name: (row.split, row.seed) for row in rows}
 
     def _driver_connection(self) -> PgConnection:
         return cast(PgConnection, self._session.connection().connection.driver_connection)

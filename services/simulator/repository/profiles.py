@@ -8,11 +8,15 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 from sqlalchemy import update
 from sqlalchemy.orm import Session, scoped_session
 
-from schema.samples import Column, source_table_name
+from schema.samples import Column, json_value, source_table_name
 from schema.sets import Dataset
 from schema.tables import DatasetRow
+from servicekit.iso_times import text_of_days
 
 BINS = 20
+DAYS = "(extract(epoch FROM {column}) / 86400)::float8"
+"""SQL: a date or time as days since 1970."""
+
 MOST_VALUES = 10
 LONGEST_VALUE = 200
 LARGEST = 1e150
@@ -29,7 +33,8 @@ class ProfileRepository:
         """Return one entry per column, in order; made from all rows when first asked for.
 
         Numbers have `minimum`, `maximum`, `mean`, `deviation` (population) and a `histogram` of
-        equal bins; all others, and whole numbers, their most frequent values.
+        equal bins; dates and times the first, the last and the histogram; all but numbers with
+        fractions their most frequent values.
         """
         row = self._session.get(DatasetRow, dataset.id)
         if row is not None and row.profile is not None:
@@ -49,6 +54,8 @@ class ProfileRepository:
         found: dict[str, Any] = {"name": column.name, "type": column.type}
         if column.type in {"number", "integer"}:
             found |= self._numbers(names)
+        elif column.type in {"date", "timestamp"}:
+            found |= self._times(names)
         else:
             ((found["missing"],),) = self._rows(
                 "SELECT count(*) - count({column}) FROM {table}", names
@@ -73,22 +80,43 @@ class ProfileRepository:
         }
         if least is None or least == most or max(abs(least), abs(most)) >= LARGEST:
             return found
-        low, width = float(least), (float(most) - float(least)) / BINS
+        edges, counts = self._histogram(
+            float(least), float(most), _with_value("{column}::float8", names)
+        )
+        return found | {"histogram": {"edges": edges, "counts": counts}}
+
+    def _times(self, names: dict[str, sql.Composable]) -> dict[str, Any]:
+        names = _with_value(DAYS, names)
+        ((missing, first, last, least, most),) = self._rows(
+            "SELECT count(*) - count({column}), min({column}), max({column}),"
+            " min({value}), max({value}) FROM {table}",
+            names,
+        )
+        found = {"missing": missing, "minimum": json_value(first), "maximum": json_value(last)}
+        if least is None or least == most:
+            return found
+        edges, counts = self._histogram(least, most, names)
+        return found | {"histogram": {"edges": list(map(text_of_days, edges)), "counts": counts}}
+
+    def _histogram(
+        self, low: float, high: float, names: dict[str, sql.Composable]
+    ) -> tuple[list[float], list[int]]:
+        """Return the edges and the counts of equal bins of the float8 `value` among the names."""
         bounds: dict[str, sql.Composable] = {
             "low": sql.Literal(low),
-            "high": sql.Literal(float(most)),
+            "high": sql.Literal(high),
             "bins": sql.Literal(BINS),
         }
         bins: dict[int, int] = dict(
             self._rows(
-                "SELECT least(width_bucket({column}::float8, {low}, {high}, {bins}), {bins}),"
+                "SELECT least(width_bucket({value}, {low}, {high}, {bins}), {bins}),"
                 " count(*) FROM {table} WHERE {column} IS NOT NULL GROUP BY 1",
                 names | bounds,
             )
         )
-        edges = [low + width * number for number in range(BINS)] + [float(most)]
-        counts = [bins.get(number, 0) for number in range(1, BINS + 1)]
-        return found | {"histogram": {"edges": edges, "counts": counts}}
+        width = (high - low) / BINS
+        edges = [low + width * number for number in range(BINS)] + [high]
+        return edges, [bins.get(number, 0) for number in range(1, BINS + 1)]
 
     def _values(self, names: dict[str, sql.Composable]) -> dict[str, Any]:
         frequent = self._rows(
@@ -100,7 +128,7 @@ class ProfileRepository:
             "distinct": frequent[0][2] if frequent else 0,
             "frequent": [
                 {
-                    "value": value[:LONGEST_VALUE] if isinstance(value, str) else value,
+                    "value": _shown(value),
                     "count": count,
                 }
                 for value, count, _ in frequent
@@ -114,5 +142,9 @@ class ProfileRepository:
             return cursor.fetchall()
 
 
+def _with_value(value: str, names: dict[str, sql.Composable]) -> dict[str, sql.Composable]:
+    return {**names, "value": sql.SQL(value).format(**names)}
+
+
 def _shown(value: Any) -> Any:
-    return value[:LONGEST_VALUE] if isinstance(value, str) else value
+    return value[:LONGEST_VALUE] if isinstance(value, str) else json_value(value)

@@ -1,6 +1,7 @@
 """Bring a table into the suite: find what it is, check it, store every row once."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,19 +10,20 @@ from typing import Any
 
 import pandas as pd
 
-from contracts.vocabulary import ColumnType
+from contracts.vocabulary import SET_NAMES, ColumnType, Task
 from schema.samples import Column
 from schema.sets import Dataset
 from servicekit.database import Database
 from servicekit.errors import Invalid
 from simulator.bad_table import BadTable
 from simulator.builtin_datasets import DATASET_NAMES
+from simulator.content_hash import ContentHash
 from simulator.domain import DatasetDescription
 from simulator.read_ahead import read_ahead
 from simulator.repository.datasets import DatasetRepository
 from simulator.service.table_source import TableSources
-from simulator.table_facts import TableFacts
-from simulator.table_files import FEWEST_ROWS, TableFile, WrongGuess, open_table
+from simulator.table_facts import TASKS, TableFacts
+from simulator.table_files import FEWEST_ROWS, TIME_TYPES, TableFile, WrongGuess, open_table
 from simulator.unpacking import unpacked
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,22 @@ class TableRequest:
     task: str | None = None
     types: Mapping[str, ColumnType] = field(default_factory=dict)
     id_column: str | None = None
+    time_column: str | None = None
+    time_is_feature: bool = False
+    group_column: str | None = None
+    split_column: str | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The columns that are something else than a feature, by what they are."""
+        columns = {
+            "target": self.target,
+            "id_column": self.id_column,
+            "time_column": self.time_column,
+            "group_column": self.group_column,
+            "split_column": self.split_column,
+        }
+        return {key: name for key, name in columns.items() if name is not None}
 
 
 @dataclass(frozen=True)
@@ -123,7 +141,11 @@ class DatasetImportService:
     ) -> tuple[Dataset, bool]:
         """Store rows while they are read, and look at them meanwhile; all of it or nothing."""
         name = request.dataset_name
-        facts = TableFacts(columns, request.target, request.id_column, MOST_CLASSES)
+        facts = TableFacts(
+            request.target,
+            MOST_CLASSES,
+            {task: ContentHash(_content_facts(columns, request, task)) for task in TASKS},
+        )
         with (
             self._database.transaction(),
             contextlib.closing(read_ahead(rows)) as chunks,
@@ -140,17 +162,39 @@ class DatasetImportService:
             return self._datasets.add(description, version, content_hash, row_count), True
 
 
+def _content_facts(columns: Sequence[Column], request: TableRequest, task: Task) -> str:
+    """Return what the content hash depends on beside the rows."""
+    facts: list[Any] = [
+        [column.as_json() for column in columns],
+        [request.target, task, request.id_column],
+    ]
+    splits = [
+        request.time_column,
+        request.time_is_feature,
+        request.group_column,
+        request.split_column,
+    ]
+    if any(splits):
+        facts.append(splits)
+    return json.dumps(facts, ensure_ascii=False)
+
+
 def _check_columns(names: Sequence[str], request: TableRequest) -> None:
-    asked = {"target": request.target, **{f"types.{name}": name for name in request.types}}
-    if request.id_column is not None:
-        asked["id_column"] = request.id_column
+    asked = {**request.named, **{f"types.{name}": name for name in request.types}}
     for key, name in asked.items():
         if name not in names:
             known = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
             raise BadTable.at(f"{key}: there is no column {name!r}; there are {known}")
     if request.id_column == request.target:
         raise BadTable.at("the target cannot be the id", column=request.target)
-    if len(names) < (2 if request.id_column is None else 3):
+    seen: dict[str, str] = {}
+    for key, name in request.named.items():
+        other = seen.setdefault(name, key)
+        if other != key:
+            raise BadTable.at(f"is named as {other} and as {key}; a column is one", column=name)
+    if request.time_is_feature and request.time_column is None:
+        raise BadTable.at("time_is_feature: name the time_column as well")
+    if len(names) - len(seen) + request.time_is_feature < 1:
         raise BadTable.at("beside target and id there is no column left to learn from")
 
 
@@ -169,6 +213,7 @@ def _describe(
         table.check_complete(target)
     if request.id_column is not None:
         table.check_unique(by_name[request.id_column])
+    _check_splits(table, by_name, request)
     labels = facts.labels()
     if len(labels) < 2:
         raise BadTable.at(
@@ -185,7 +230,35 @@ def _describe(
         classes=tuple(labels) if task == "classification" else (),
         origin=origin,
         id_column=request.id_column,
+        time_column=request.time_column,
+        time_is_feature=request.time_is_feature,
+        group_column=request.group_column,
+        split_column=request.split_column,
     )
+
+
+def _check_splits(table: TableFile, by_name: Mapping[str, Column], request: TableRequest) -> None:
+    """Refuse columns that a table cannot be cut into sets by."""
+    columns = (request.time_column, request.group_column, request.split_column)
+    time, group, split = (None if name is None else by_name[name] for name in columns)
+    if time is not None and time.type not in TIME_TYPES | {"integer", "number"}:
+        raise BadTable.at(
+            f"a time column holds dates, times or numbers, and this is {time.type}",
+            column=time.name,
+        )
+    for column in (time, group, split):
+        if column is not None:
+            table.check_complete(column)
+    if group is not None and len(table.labels(group, len(SET_NAMES))) < len(SET_NAMES):
+        raise BadTable.at("three sets need three different groups", column=group.name)
+    if split is not None:
+        found = table.labels(split, len(SET_NAMES) + 1)
+        if split.type != "text" or sorted(found) != sorted(SET_NAMES):
+            raise BadTable.at(
+                f"a split column holds {', '.join(SET_NAMES)}, each at least once, and nothing"
+                " else",
+                column=split.name,
+            )
 
 
 def _guess_task(target: Column, labels: Sequence[Any]) -> str:
@@ -195,6 +268,10 @@ def _guess_task(target: Column, labels: Sequence[Any]) -> str:
 
 
 def _check_task(task: str, target: Column, labels: Sequence[Any]) -> None:
+    if target.type in TIME_TYPES:
+        raise BadTable.at(
+            "the target is a time; state its type in `types`, or another target", column=target.name
+        )
     if task == "regression":
         if target.type not in {"number", "integer"}:
             raise BadTable.at(

@@ -1,7 +1,7 @@
 """A scenario on rows of any column types.
 
-Numbers change as the scenario says. Whole numbers stay whole. Text and truth values cannot be moved
-by a deviation: of what a scenario does they only go missing.
+Numbers change as the scenario says. Whole numbers stay whole. Text, truth values, dates and times
+are not moved by a deviation: of what a scenario does they only go missing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,12 +16,13 @@ from simulator.service.scenarios import Features, foul
 
 NUMERIC = frozenset({"number", "integer"})
 LARGEST_WHOLE = 2.0**62
+_MISSING = {"boolean": pd.NA, "date": pd.NaT, "timestamp": pd.NaT}
 
 
 def deviations_of(chunks: Iterable[pd.DataFrame], features: Sequence[Column]) -> Features:
     """Return each feature's standard deviation (n_features,) over all rows that have a value.
 
-    0 for text and truth values, for a feature without values and for one whose deviation is
+    0 for what is no number, for a feature without values and for one whose deviation is
     beyond all numbers. Chunks are joined by the formula of Chan, Golub and LeVeque (1979).
     """
     count = np.zeros(len(features))
@@ -68,7 +69,7 @@ def foul_rows(
 
 
 def feature_matrix(rows: pd.DataFrame, features: Sequence[Column]) -> Features:
-    """Return the features as floats (n_rows, n_features): NaN where missing, text as 0."""
+    """Return the features as floats (n_rows, n_features): NaN where missing, 0 for no number."""
     names = [feature.name for feature in features]
     if all(feature.type == "number" for feature in features):
         return rows[names].to_numpy()
@@ -89,5 +90,5 @@ def _as_column(before: "pd.Series[Any]", feature: Column, fouled: NDArray[np.flo
         whole = np.clip(np.rint(fouled), -LARGEST_WHOLE, LARGEST_WHOLE)
         return pd.Series(whole, index=before.index).astype("Int64")
     kept = before.copy()
-    kept[np.isnan(fouled)] = pd.NA if feature.type == "boolean" else None
+    kept[np.isnan(fouled)] = _MISSING.get(feature.type)
     return kept

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contracts.vocabulary import SetName
-from schema.sets import LoadedSets
+from contracts.vocabulary import SEEDED_SPLITS, SetName, Split
+from schema.sets import Dataset, LoadedSets
 from servicekit.database import Database
 from servicekit.errors import Impossible, Invalid
 from simulator.content_hash import content_hash_of_chunks
@@ -19,7 +19,13 @@ from simulator.repository.datasets import DatasetRepository
 from simulator.repository.loads import LoadRepository
 from simulator.service.fouled_rows import deviations_of, foul_rows
 from simulator.service.scenarios import SCENARIOS
-from simulator.service.splitting import can_be_stratified, split_places
+from simulator.service.splitting import (
+    can_be_stratified,
+    split_by_group,
+    split_by_set,
+    split_by_time,
+    split_places,
+)
 from simulator.service.table_source import TableSource, TableSources
 
 log = logging.getLogger(__name__)
@@ -30,6 +36,10 @@ MOST_SET_ROWS = 2**31 - 1
 
 class ScenarioUnknown(Invalid):
     """Scenario unknown."""
+
+
+class SplitNotPossible(Invalid):
+    """Split not possible."""
 
 
 class TableTooLong(Impossible):
@@ -45,6 +55,7 @@ class LoadedSet:
     dataset_version: int
     seed: int
     scenario: str
+    split: Split
     row_count: int
     missing_cells: int
     changed: bool
@@ -60,7 +71,8 @@ class SetCut:
     seed: int
     scenario: str
     places: NDArray[np.int64]
-    stratified: bool
+    split: Split
+    rare_class: bool
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], pd.DataFrame]]:
         """Yield the rows and their numbers in the set, a chunk of the table at a time.
@@ -95,9 +107,11 @@ class SetCut:
         if self.source.small:
             names = [column.name for column in dataset.columns]
             return content_hash_of_chunks(names, (rows for _, rows in self.blocks()))
-        seed = self.seed
-        recipe = json.dumps([dataset.content_hash, self.set_name, seed, self.scenario])
-        return hashlib.sha256(recipe.encode()).hexdigest()
+        drawn = self.split in SEEDED_SPLITS or self.scenario != "clean"
+        recipe = [dataset.content_hash, self.set_name, self.seed if drawn else 0, self.scenario]
+        if self.split != _plain_split(dataset, self.rare_class):
+            recipe.append(self.split)
+        return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
 
 
 class SetLoadingService:
@@ -117,16 +131,20 @@ class SetLoadingService:
         seed: int,
         scenario: str,
         dataset_version: int | None = None,
+        split: Split | None = None,
     ) -> LoadedSet:
         """Load a set in place of what is loaded as that set.
 
         Only production is fouled; training and testing are clean whatever `scenario` says. Loading
         what is loaded already changes nothing and keeps its predictions; other rows replace the
         old ones together with their predictions, in one transaction. Memory does not grow with the
-        rows, but for 40 bytes per row while they are cut.
+        rows, but for up to 75 bytes per row while they are cut. Without a `split` it is the
+        dataset's own, see `default_split`.
 
         Raises
         ------
+        SplitNotPossible
+            The dataset has no column to split by.
         DatasetUnknown, ScenarioUnknown
             No such name; the message lists those there are.
         """
@@ -137,18 +155,27 @@ class SetLoadingService:
             self._datasets.queue_for(dataset_name)
             source = self._sources.find(dataset_name, dataset_version)
             dataset = source.dataset
-            cut = _cut(source, set_name, seed, applied)
+            cut = _cut(source, set_name, seed, applied, split or default_split(dataset))
             content_hash = cut.content_hash()
             present = self._sets.find_load(set_name, dataset_name, dataset.version)
             changed = present is None or present.content_hash != content_hash
             if changed:
                 self._loads.replace_set(
-                    dataset, set_name, seed, applied, content_hash, len(cut.places), cut.blocks()
+                    dataset,
+                    set_name,
+                    seed,
+                    applied,
+                    cut.split,
+                    content_hash,
+                    len(cut.places),
+                    cut.blocks(),
                 )
-            elif present is not None and (present.seed, present.scenario) != (seed, applied):
-                self._loads.relabel(present.id, seed, applied)
+            elif present is not None:
+                told = (seed, applied, cut.split)
+                if (present.seed, present.scenario, present.split) != told:
+                    self._loads.relabel(present.id, *told)
             missing_cells = self._loads.count_missing(dataset, set_name)
-            seeds = self._loads.seeds(dataset)
+            cuts = self._loads.cuts(dataset)
         n_rows = len(cut.places)
         log.info("%s set of %s: %d rows, changed: %s", set_name, dataset_name, n_rows, changed)
         return LoadedSet(
@@ -157,32 +184,77 @@ class SetLoadingService:
             dataset_version=dataset.version,
             seed=seed,
             scenario=applied,
+            split=cut.split,
             row_count=n_rows,
             missing_cells=missing_cells,
             changed=changed,
-            warnings=_warnings(seeds, cut),
+            warnings=_warnings(cuts, cut),
         )
 
 
-def _cut(source: TableSource, set_name: SetName, seed: int, scenario: str) -> SetCut:
+def default_split(dataset: Dataset) -> Split:
+    """Return the split of a dataset for which none is named.
+
+    By the columns that were named when it came: split, group, time, in this order; else by class.
+    """
+    if dataset.split_column is not None:
+        return "column"
+    if dataset.group_column is not None:
+        return "group"
+    return "stratified" if dataset.time_column is None else "time"
+
+
+def _plain_split(dataset: Dataset, rare_class: bool) -> Split:
+    """Return what `stratified` comes to."""
+    return "random" if dataset.task == "regression" or rare_class else "stratified"
+
+
+def _cut(source: TableSource, set_name: SetName, seed: int, scenario: str, split: Split) -> SetCut:
     if source.n_rows > MOST_SET_ROWS:
         raise TableTooLong(f"A table is cut into sets up to {MOST_SET_ROWS} rows.")
-    strata = source.strata()
-    if strata is not None and not can_be_stratified(strata):
-        strata = None
-    places = split_places(source.n_rows, strata, seed)[set_name]
-    return SetCut(source, set_name, seed, scenario, places, strata is not None)
+    dataset, rare_class = source.dataset, False
+    if split == "time":
+        places = split_by_time(source.times(_needed(dataset, split, dataset.time_column)))
+    elif split == "group":
+        groups = source.groups(_needed(dataset, split, dataset.group_column))
+        places = split_by_group(groups, seed)
+    elif split == "column":
+        places = split_by_set(source.sets(_needed(dataset, split, dataset.split_column)))
+    else:
+        strata = source.strata()
+        rare_class = strata is not None and not can_be_stratified(strata)
+        if split == "stratified":
+            split = _plain_split(dataset, rare_class)
+        places = split_places(source.n_rows, strata if split == "stratified" else None, seed)
+    return SetCut(source, set_name, seed, scenario, places[set_name], split, rare_class)
 
 
-def _warnings(seeds: dict[str, int], cut: SetCut) -> tuple[str, ...]:
+def _needed(dataset: Dataset, split: Split, column: str | None) -> str:
+    if column is None:
+        name = "split_column" if split == "column" else f"{split}_column"
+        raise SplitNotPossible(
+            f"{dataset.name} version {dataset.version} has no {name}, so it cannot be split by"
+            f" {split}. Bring it with one (POST /root/simulator/datasets), or take the split"
+            " stratified or random."
+        )
+    return column
+
+
+def _warnings(cuts: dict[str, tuple[str, int]], cut: SetCut) -> tuple[str, ...]:
     warnings = []
-    if len(set(seeds.values())) > 1:
-        loaded = ", ".join(f"{name} {seed}" for name, seed in sorted(seeds.items()))
+    if len({split for split, _ in cuts.values()}) > 1:
+        loaded = ", ".join(f"{name} {split}" for name, (split, _) in sorted(cuts.items()))
+        warnings.append(
+            f"The sets come from different splits ({loaded}), so the same row can be in two of"
+            " them; load all three with one split."
+        )
+    elif cut.split in SEEDED_SPLITS and len(set(cuts.values())) > 1:
+        loaded = ", ".join(f"{name} {seed}" for name, (_, seed) in sorted(cuts.items()))
         warnings.append(
             f"The sets come from different seeds ({loaded}), so the same row can be in two of them;"
             " load all three with one seed."
         )
-    if cut.source.dataset.task == "classification" and not cut.stratified:
+    if cut.rare_class:
         warnings.append(
             "A class has fewer than 5 rows, so the sets are cut at random and not by class; a set"
             " may lack it."

@@ -1,11 +1,16 @@
 """Which table a name and a version stand for, and how its rows are read."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.util import hash_pandas_object
 
+from contracts.vocabulary import SET_NAMES
+from schema.samples import Column
 from schema.sets import Dataset, DatasetNotFound, LoadedSets
 from servicekit.database import Database
 from servicekit.errors import Conflict
@@ -42,6 +47,33 @@ class TableSource:
             for chunk in self.chunks([target])
         ]
         return np.concatenate(codes).astype(np.int32)
+
+    def times(self, name: str) -> NDArray[Any]:
+        """Return each row's time (n_rows,): datetime64, int64 or float64."""
+        wanted = {"integer": "int64", "number": "float64"}.get(self._column(name).type, "M8[us]")
+        return np.concatenate([cells.to_numpy(wanted) for cells in self._cells(name)])
+
+    def groups(self, name: str) -> NDArray[np.uint64]:
+        """Return a number per row (n_rows,) that is the same in all rows of a group.
+
+        It is a hash of the value, so that groups of any number need no more memory. Should two
+        groups have the same, they stay together.
+        """
+        hashes = [hash_pandas_object(cells, index=False).to_numpy() for cells in self._cells(name)]
+        return np.concatenate(hashes)
+
+    def sets(self, name: str) -> NDArray[np.int8]:
+        """Return the place of each row's set (n_rows,) in `SET_NAMES`."""
+        codes = [
+            pd.Categorical(cells, categories=list(SET_NAMES)).codes for cells in self._cells(name)
+        ]
+        return np.concatenate(codes).astype(np.int8)
+
+    def _column(self, name: str) -> Column:
+        return next(column for column in self.dataset.columns if column.name == name)
+
+    def _cells(self, name: str) -> "Iterator[pd.Series[Any]]":
+        return (chunk[name] for chunk in self.chunks([self._column(name)]))
 
 
 class TableSources:

@@ -135,3 +135,25 @@ def test_after_a_query_of_other_types_the_connection_can_be_used(connection: PgC
         copy_out(connection, QUERY, TYPES | {"small": "int8"}, index="key")
     connection.rollback()
     assert len(copy_out(connection, QUERY, TYPES, index="key")) == 3 * BLOCK
+
+
+def test_dates_and_times_are_those_that_sql_sees(connection: PgConnection) -> None:
+    texts = ["0001-01-01", "1999-12-31", None, "2000-01-01", "9999-12-31"]
+    days = np.array([text or "NaT" for text in texts], "M8[us]")
+    moments = days + np.timedelta64(86_399_999_999, "us")
+    types: dict[str, FieldType] = {"key": "int8", "day": "date", "moment": "timestamptz"}
+    with connection.cursor() as cursor:
+        cursor.execute("SET TimeZone = 'Asia/Tokyo'")
+        cursor.execute("CREATE TEMPORARY TABLE times (key int8, day date, moment timestamptz)")
+        cells = {"key": np.arange(5), "day": days, "moment": moments}
+        columns = {name: (type_, cells[name]) for name, type_ in types.items()}
+        copy_in(connection, sql.Identifier("times"), columns, 5)
+        cursor.execute(
+            "SELECT day::text, (moment AT TIME ZONE 'UTC')::text FROM times ORDER BY key"
+        )
+        assert cursor.fetchall() == [(text, text and f"{text} 23:59:59.999999") for text in texts]
+    query = sql.SQL("SELECT key, day, moment FROM times ORDER BY key")
+    found = copy_out(connection, query, types, index="key")
+    for name in ("day", "moment"):
+        assert found[name].dtype == "datetime64[us]"
+        np.testing.assert_array_equal(found[name].to_numpy(), cells[name])

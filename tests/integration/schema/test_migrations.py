@@ -62,6 +62,34 @@ def test_up_down_up_leaves_what_up_leaves(empty_database: TestDatabase) -> None:
         assert empty_database.rows(RIGHTS) == rights
 
 
+def test_sets_from_before_splits_were_noted_get_theirs(empty_database: TestDatabase) -> None:
+    engine = create_engine(empty_database.url(), poolclass=NullPool)
+    with engine.connect() as connection:
+        config = migrate.alembic_config(connection)
+        before = ScriptDirectory.from_config(config).get_revision("0008").down_revision
+        command.upgrade(config, str(before))
+        for name in ("classification", "regression"):
+            connection.execute(
+                text(
+                    "WITH added AS (INSERT INTO datasets (name, version, content_hash, task,"
+                    " target, columns, classes, origin)"
+                    " VALUES (:name, 1, '', :name, 'y', '[]', '[]', '')"
+                    " RETURNING id) INSERT INTO set_loads (dataset_id, set_name, seed, scenario,"
+                    " content_hash, row_count) SELECT id, 'training', 42, 'clean', '', 1 FROM added"
+                ),
+                {"name": name},
+            )
+        command.upgrade(config, "0008")
+        connection.commit()
+    query = (
+        "SELECT name, split FROM set_loads JOIN datasets ON datasets.id = dataset_id ORDER BY name"
+    )
+    assert empty_database.rows(query) == [
+        ("classification", "stratified"),
+        ("regression", "random"),
+    ]
+
+
 def test_starters_at_once_do_not_collide(empty_database: TestDatabase) -> None:
     failures: list[BaseException] = []
 

@@ -384,6 +384,14 @@ def test_the_widest_table_has_room_for_numbers(bring: Bring, cell: str, status: 
 
 
 PARQUET_LIES = {
+    "nanoseconds": (
+        "SELECT TIMESTAMP_NS '2024-01-01 00:00:00.000000001' AS x, n AS y FROM range(20) t(n)",
+        "Row 1, column 'x': '2024-01-01 00:00:00' is finer than a microsecond",
+    ),
+    "far away": (
+        "SELECT DATE '12024-01-01' AS x, n AS y FROM range(20) t(n)",
+        "Row 1, column 'x': '12024-01-01' is no date",
+    ),
     "nested": ("SELECT [n] AS x, n AS y FROM range(20) t(n)", "has the type BIGINT[]"),
     "infinite": ("SELECT 1 / (n - 7.0)::DOUBLE AS x, n AS y FROM range(20) t(n)", "Row 8, column"),
     "too large": ("SELECT n::UTINYINT AS x, NULL::INT AS y FROM range(20) t(n)", "no value at all"),
@@ -409,12 +417,74 @@ def test_parquet_brings_its_own_types(bring: Bring, client: FlaskClient, tmp_pat
         "d": "number",
         "b": "boolean",
         "t": "text",
-        "day": "text",
+        "day": "date",
         "gap": "number",
         "y": "boolean",
     }
     assert answer["classes"] == [False, True]
     assert all_rows(client)[5] == [5, 1.25, 6.25, True, "007", "2024-03-04", None, False]
+
+
+TIMES = "day,moment,x,y\n" + "".join(
+    f"{'' if n == 3 else f'2024-02-{n + 10}'},2024-02-{n + 10}T23:30:00.5-01:00,{n},{n % 2}\n"
+    for n in range(20)
+)
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_dates_and_times_go_in_and_out(
+    bring: Bring,
+    client: FlaskClient,
+    cellar_database: TestDatabase,
+    tmp_path: Path,
+    format_: str,
+) -> None:
+    first = bring(TIMES)
+    assert pairs(first) == {"day": "date", "moment": "timestamp", "x": "integer", "y": "integer"}
+    assert all_rows(client)[2:4] == [
+        ["2024-02-12", "2024-02-13T00:30:00.500000Z", 2, 0],
+        [None, "2024-02-14T00:30:00.500000Z", 3, 1],
+    ]
+    types = (
+        "SELECT data_type FROM information_schema.columns WHERE table_name = 'mine_v1_source'"
+        " AND column_name IN ('day', 'moment') ORDER BY column_name"
+    )
+    assert cellar_database.rows(types) == [("date",), ("timestamp with time zone",)]
+    profile = {one["name"]: one for one in client.get(f"{DATASETS}/mine").json["profile"]}
+    assert profile["day"]["missing"] == 1 and profile["day"]["distinct"] == 19
+    assert (profile["day"]["minimum"], profile["day"]["maximum"]) == ("2024-02-10", "2024-02-29")
+    histogram = profile["day"]["histogram"]
+    assert (histogram["edges"][0], histogram["edges"][-1]) == ("2024-02-10", "2024-02-29")
+    assert histogram["edges"][1] == "2024-02-10T22:48:00Z"
+    assert sum(histogram["counts"]) == 19 and len(histogram["counts"]) == 20
+    assert profile["moment"]["frequent"][0]["value"] == "2024-02-11T00:30:00.500000Z"
+
+    export = fetch(client, f"{DATASETS}/mine/export?format={format_}").data
+    if format_ == "parquet":
+        (tmp_path / "table.parquet").write_bytes(export)
+        found = duckdb.read_parquet(str(tmp_path / "table.parquet")).types[:2]
+        assert list(map(str, found)) == ["DATE", "TIMESTAMP WITH TIME ZONE"]
+    again = bring(export, 200)
+    assert again["content_hash"] == first["content_hash"]
+    # As text they are what the file holds, and as another type of time what loses nothing.
+    texts = bring(TIMES, types=json.dumps({"day": "text", "moment": "text"}))
+    assert pairs(texts)["moment"] == "text"
+    assert pairs(bring(TIMES, types=json.dumps({"day": "timestamp"})))["day"] == "timestamp"
+    refused = bring(TIMES, 400, types=json.dumps({"moment": "date"}))
+    assert "Line 2, column 'moment'" in refused["message"]
+    assert "the target is a time" in bring(TIMES, 400, target="moment")["message"]
+
+
+def test_times_only_go_missing_in_production(bring: Bring, client: FlaskClient, load: Load) -> None:
+    bring(TIMES)
+    answer = load("production", dataset_name="mine", scenario="missing")
+    rows = all_rows(client, set_name="production")
+    assert answer["rows"] == len(rows) == 4
+    assert any(row[1] is None for row in rows)
+    kept = {row[1] for row in rows} - {None}
+    assert kept < {f"2024-02-{n + 11}T00:30:00.500000Z" for n in range(20)} | {
+        "2024-03-01T00:30:00.500000Z"
+    }
 
 
 def test_a_parquet_file_cut_off_anywhere_is_refused(bring: Bring, tmp_path: Path) -> None:

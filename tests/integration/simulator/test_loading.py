@@ -66,6 +66,7 @@ def test_a_set_is_loaded(load: Load, cellar_database: TestDatabase, set_name: st
         "dataset_version": 1,
         "seed": 42,
         "scenario": "shift" if set_name == "production" else "clean",
+        "split": "stratified",
         "rows": ROWS[set_name],
         "changed": True,
         "warnings": [],

@@ -5,9 +5,11 @@ import io
 import itertools
 import math
 import string
+from datetime import UTC, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, note, settings
@@ -42,6 +44,8 @@ VALUES: dict[ColumnType, st.SearchStrategy[Any]] = {
     "integer": st.integers(-(2**63), 2**63 - 1),
     "boolean": st.booleans(),
     "text": TEXT,
+    "date": st.dates().map(lambda day: datetime.combine(day, time())),
+    "timestamp": st.datetimes(),
 }
 
 many = settings(
@@ -73,10 +77,17 @@ def tables(draw: st.DrawFn) -> tuple[list[Column], list[list[Any]]]:
     return columns, cells
 
 
+def series_of(values: list[Any], dtype: str) -> "pd.Series[Any]":
+    if dtype.startswith("datetime64"):
+        # Made an array first: pandas would look whether it fits nanoseconds.
+        return pd.Series(np.array(values, dtype=dtype))
+    return pd.Series(values, dtype=object).astype(dtype)  # type: ignore[call-overload, no-any-return]
+
+
 def frame_of(columns: list[Column], cells: list[list[Any]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            column.name: pd.Series(values, dtype=object).astype(PANDAS_TYPES[column.type])
+            column.name: series_of(values, PANDAS_TYPES[column.type])
             for column, values in zip(columns, cells, strict=True)
         }
     )
@@ -139,6 +150,20 @@ def test_rows_go_through_the_database_and_both_files_unchanged(
     pd.testing.assert_frame_equal(found, rows, check_exact=True)
 
 
+LOCAL_TIMES = st.datetimes(
+    datetime.fromisoformat("0001-01-03"),
+    datetime.fromisoformat("9999-12-29"),
+    timezones=st.integers(-23 * 60, 23 * 60).map(
+        lambda minutes: timezone(timedelta(minutes=minutes))
+    ),
+)
+
+
+def in_utc(text: str) -> datetime:
+    found = datetime.fromisoformat(text.replace("/", "-"))
+    return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
+
+
 def written(cells: list[str], path: Path) -> None:
     """Write a table of two columns as others do: quotes only where they are needed."""
     buffer = io.StringIO()
@@ -155,8 +180,16 @@ def written(cells: list[str], path: Path) -> None:
         (st.text(string.ascii_lowercase, min_size=1).filter(
             lambda text: text not in {"true", "false", "nan", "null", "inf", "infinity"}), "text"),
         (st.integers(0, 999).map(lambda number: f"0{number}"), "text"),
+        (st.dates().map(str), "date"),
+        (st.dates().map(lambda day: str(day).replace("-", "/")), "date"),
+        (st.datetimes().filter(lambda time: time.second).map(str), "timestamp"),
+        (st.datetimes().map(lambda time: f"{time.isoformat(timespec='minutes')}Z"), "timestamp"),
+        (LOCAL_TIMES.map(lambda time: time.isoformat()), "timestamp"),
     ],
-    ids=["integer", "number", "boolean", "text", "leading zero"],
+    ids=[
+        "integer", "number", "boolean", "text", "leading zero",
+        "date", "date with slashes", "time", "time in UTC", "time of a zone",
+    ],
 )  # fmt: skip
 def test_a_type_is_found_with_and_without_gaps(
     tmp_path: Path, strategy: st.SearchStrategy[str], type_: str
@@ -180,6 +213,8 @@ def test_a_type_is_found_with_and_without_gaps(
             "number": float,
             "boolean": lambda cell: cell.lower() == "true",
             "text": str,
+            "date": in_utc,
+            "timestamp": in_utc,
         }[type_]
         for value, cell in zip(values, cells, strict=False):
             expected = read(cell)
@@ -190,11 +225,14 @@ def test_a_type_is_found_with_and_without_gaps(
     finds()
 
 
+TIMES = ["2024-02-29", "1999-12-31T23:59", "2024/02/29 10:00:00.5+02"]
+
+
 @many
 @given(
     cells=st.lists(
         st.sampled_from(
-            ["1", "-7", "2.5", "1e3", "true", "x", "007", "NA", "", " 4 ", "inf", "1_0"]
+            ["1", "-7", "2.5", "1e3", "true", "x", "007", "NA", "", " 4 ", "inf", "1_0", *TIMES]
         ),
         min_size=N_ROWS,
         max_size=N_ROWS,
@@ -210,6 +248,8 @@ def test_a_mixture_is_of_the_narrowest_type_that_holds_all_of_it(
         expected = "integer"
     elif present <= {"1", "-7", "4", "2.5", "1e3"}:
         expected = "number"
+    elif present <= set(TIMES):
+        expected = "date" if present == {TIMES[0]} else "timestamp"
     else:
         expected = "boolean" if present == {"true"} else "text"
     with open_table(path, "csv", path.parent) as table:

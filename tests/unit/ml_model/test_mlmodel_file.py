@@ -83,7 +83,7 @@ def test_example_class_names_and_the_format_of_old_models() -> None:
         (b"flavors: {sklearn: null}", "MLmodel"),
         (b"!!python/object/apply:os.system [id]", "MLmodel"),
         (described(flavors={"pytorch": {}, "python_function": {}}), "python_function, pytorch"),
-        (described([column("datetime")]), "datetime"),
+        (described([column("binary")]), "binary"),
         (described([{"type": "array", "name": "a", "items": {}}]), "array"),
         (
             described([{"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 8, 8]}}]),

@@ -35,9 +35,8 @@ class SignModel:
         self.broken = False
         self.gate = threading.Event()
         self.gate.set()
-        self.rows_from_lists = InputRows(
-            [InputColumn("a", "double"), InputColumn("b", "double")]
-        ).from_lists
+        inputs = InputRows([InputColumn("a", "double"), InputColumn("b", "double")])
+        self.rows_from_lists, self.json_rows = inputs.from_lists, inputs.as_json
 
     def predict(self, rows: Any) -> Predicted:
         assert self.gate.wait(PATIENCE_S)

@@ -71,6 +71,18 @@ def test_another_kind_of_value_is_named() -> None:
     assert problems(refused) == {"data.1.x": "is text; the reference holds a number"}
 
 
+def test_texts_that_are_all_times_are_compared_as_numbers() -> None:
+    reference = read_rows([["1970-01-02"], [None], ["1970-01-03"]], "reference", ["x"])
+    (pair,) = pair_columns(reference, read_rows([["1970-01-02T12:00:00Z"]], "data", ["x"]))
+    assert pair.kind == "datetime"
+    assert list(pair.current) == [1.5]
+    assert list(pair.reference[[0, 2]]) == [1, 2] and np.isnan(pair.reference[1])
+    (pair,) = pair_columns(reference, read_rows([["1970-01-02"], ["later"]], "data", ["x"]))
+    assert pair.kind == "text"
+    (pair,) = pair_columns(reference, read_rows([[None]], "data", ["x"]))
+    assert pair.kind == "datetime"
+
+
 def test_booleans_stored_as_numbers_are_booleans() -> None:
     reference = read_rows([[1.0], [0.0], [None]], "reference", ["x"])
     (pair,) = pair_columns(reference, read_rows([[True], [False]], "data", ["x"]))

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,13 @@ VALUES: dict[FieldType, st.SearchStrategy[Any]] = {
     "int8": st.integers(-(2**63), 2**63 - 1),
     "int4": st.integers(-(2**31), 2**31 - 1),
     "bool": st.booleans(),
+    "date": st.dates(),
+    "timestamptz": st.datetimes(),
     "text": TEXT | st.sampled_from(["a", "b", "", "Ünïcödé 🍷", "\\N", "\uffff\U0010ffff"]),
 }
 FORMATS = {"float8": ">d", "int8": ">q", "int4": ">i", "bool": ">?"}
 PANDAS = {"float8": "float64", "int8": "Int64", "int4": "Int64", "bool": "boolean"}
+PANDAS |= dict.fromkeys(("date", "timestamptz"), "datetime64[us]")
 
 many = settings(
     max_examples=150,
@@ -35,6 +39,8 @@ many = settings(
 
 
 def array_of(values: Sequence[Any], type_: FieldType) -> Any:
+    if PANDAS.get(type_) == "datetime64[us]":
+        return np.array(values, dtype="datetime64[us]")
     return pd.Series(list(values), dtype=object).astype(PANDAS.get(type_, "object")).values  # type: ignore[call-overload]
 
 
@@ -45,7 +51,15 @@ def one_by_one(values: Sequence[Any], types: Sequence[FieldType]) -> bytes:
         if value is None:
             row += struct.pack(">i", -1)
             continue
-        sent = value.encode() if type_ == "text" else struct.pack(FORMATS[type_], value)
+        if type_ == "text":
+            sent = value.encode()
+        elif type_ == "date":
+            sent = struct.pack(">i", (value - date(2000, 1, 1)).days)
+        elif type_ == "timestamptz":
+            since = value - datetime.fromisoformat("2000-01-01")
+            sent = struct.pack(">q", since // timedelta(microseconds=1))
+        else:
+            sent = struct.pack(FORMATS[type_], value)
         row += struct.pack(">i", len(sent)) + sent
     return row
 
@@ -195,12 +209,25 @@ def test_rows_of_other_types_are_refused(
         (np.array(["1", "2"], dtype=object), "float8", TypeError),
         (np.array([0, 2**31]), "int4", OverflowError),
         (pd.array([None, -(2**31) - 1], "Int64"), "int4", OverflowError),
+        (np.array([1, 2]), "date", TypeError),
+        (np.array(["2024-01-01", "2024-01-01T00:01"], "M8[s]"), "date", TypeError),
+        (
+            np.array(["2024-01-01", "NaT"], "M8[ns]") + np.timedelta64(1, "ns"),
+            "timestamptz",
+            TypeError,
+        ),
         (np.array(["\ud800", ""], dtype=object), "text", UnicodeEncodeError),
     ],
 )
 def test_what_would_be_changed_is_refused(cells: Any, type_: FieldType, error: Any) -> None:
     with pytest.raises(error):
         list(encode([cells], [type_], 2))
+
+
+def test_a_row_of_a_date_that_is_null_everywhere_comes_back() -> None:
+    read = Columns(["date", "timestamptz"])
+    read.append([one_by_one([None, None], ["date", "timestamptz"])] * 3)
+    assert all(np.isnat(found).all() and len(found) == 3 for found in read.take())
 
 
 def test_a_text_with_a_nul_is_sent_for_postgresql_to_refuse() -> None:

@@ -3,9 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simulator.builtin_datasets import DATASET_NAMES, read_builtin
-from simulator.service.splitting import can_be_stratified, split_places
+from simulator.service.splitting import (
+    can_be_stratified,
+    split_by_group,
+    split_by_set,
+    split_by_time,
+    split_places,
+)
 from tests.support.cut_sets import split
 
 CLASSIFICATIONS = [name for name in DATASET_NAMES if read_builtin(name).classes]
@@ -77,3 +85,56 @@ def test_splitting_leaves_the_shared_source_alone() -> None:
     before = rows.copy(deep=True)
     split(rows, "target", 42)
     pd.testing.assert_frame_equal(rows, before)
+
+
+def test_the_oldest_rows_train_and_the_newest_are_production() -> None:
+    times = np.array(["2024-03-01", "2024-01-01", "2024-02-01"] * 4, "M8[us]")
+    found = split_by_time(times)
+    assert found["training"].tolist() == [1, 4, 7, 10, 2, 5, 8]
+    assert found["testing"].tolist() == [11, 0]
+    assert found["production"].tolist() == [3, 6, 9]
+    sizes = [len(places) for places in split_by_time(np.arange(178)).values()]
+    assert sizes == [106, 36, 36]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(
+    groups=st.lists(st.integers(0, 2**64 - 1), min_size=3, max_size=60, unique=True).flatmap(
+        lambda known: st.lists(st.sampled_from(known), max_size=200).map(lambda more: known + more)
+    ),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_no_group_is_in_two_sets(groups: list[int], seed: int) -> None:
+    numbers = np.array(groups, dtype=np.uint64)
+    found = split_by_group(numbers, seed)
+    together = np.concatenate(list(found.values()))
+    assert sorted(together.tolist()) == list(range(len(groups)))
+    members = [set(numbers[places].tolist()) for places in found.values()]
+    assert all(members)
+    assert not (members[0] & members[1] or members[0] & members[2] or members[1] & members[2])
+    again = split_by_group(numbers, seed)
+    assert all(np.array_equal(found[name], again[name]) for name in found)
+
+
+def test_many_groups_come_near_to_the_shares() -> None:
+    groups = np.random.default_rng(1).integers(0, 500, 10_000).astype(np.uint64)
+    first, other = split_by_group(groups, 42), split_by_group(groups, 43)
+    sizes = [len(first[name]) / 10_000 for name in ("training", "testing", "production")]
+    assert sizes == pytest.approx([0.6, 0.2, 0.2], abs=0.005)
+    assert set(first["training"]) != set(other["training"])
+
+
+def test_three_groups_are_one_for_each_set() -> None:
+    groups = np.array([7] * 90 + [8, 9], dtype=np.uint64)
+    assert all(len(places) for places in split_by_group(groups, 0).values())
+    with pytest.raises(ValueError, match="three groups"):
+        split_by_group(groups[:91], 0)
+
+
+def test_a_split_column_says_it() -> None:
+    found = split_by_set(np.array([2, 0, 1, 0], dtype=np.int8))
+    assert {name: places.tolist() for name, places in found.items()} == {
+        "training": [1, 3],
+        "testing": [2],
+        "production": [0],
+    }
