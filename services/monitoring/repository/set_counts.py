@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
+from sqlalchemy import text
 from sqlalchemy.orm import Session, scoped_session
 
 from contracts.vocabulary import ColumnType
@@ -44,8 +45,9 @@ LARGEST_SUMMED = 1e150
 """Squares of larger numbers cannot be added up in double precision."""
 
 NUMBER_FORMS: Mapping[ColumnType, str] = {"number": "{}", "integer": "{}::float8"}
-TIME_FORM = "extract(epoch FROM {})::float8"
-"""How a column is read as numbers; what is neither number, text nor truth value is a time."""
+TIME_FORM = "(extract(epoch FROM {}) / 86400)::float8"
+"""How a column is read as numbers. What is no number, text or truth value is a date or a time, as
+days since 1970."""
 
 
 class SetCounts:
@@ -53,6 +55,14 @@ class SetCounts:
 
     def __init__(self, session: "scoped_session[Session]") -> None:
         self._session = session
+
+    def begin(self) -> None:
+        """Prepare the transaction for counting; to be called first in each.
+
+        Of rows that came a moment ago PostgreSQL has no statistics yet, and takes a million for a
+        handful: it would look for each prediction by itself.
+        """
+        self._session.execute(text("SET LOCAL enable_nestloop = off"))
 
     def cells(self, load: SetLoad, row_numbers: NDArray[np.int64]) -> Sequence[Cells]:
         """Return the cells of every feature, from the rows of these numbers."""
@@ -76,7 +86,7 @@ class SetCounts:
                 chosen,
                 sql.Literal(MOST_CATEGORIES),
             )
-            found[column.name] = CategoryCells(column.name, tuple(text for (text,) in rows))
+            found[column.name] = CategoryCells(column.name, tuple(category for (category,) in rows))
         return [found[column.name] for column in features]
 
     def features(self, load: SetLoad, cells: Sequence[Cells]) -> FeatureCounts:
@@ -232,6 +242,8 @@ def _joined(load: SetLoad, model_version_id: int) -> sql.Composable:
     return sql.SQL(
         "FROM {table} AS s LEFT JOIN predictions AS p ON p.sample_id = s.sample_id"
         " AND p.model_version_id = {version} AND p.dataset_id = {dataset}"
+        # Known by the sample already; without it the other sets' predictions would be joined too.
+        " AND p.set_name = {set_name}"
         " WHERE s.set_name = {set_name}"
     ).format(
         table=table_name(dataset.name, dataset.version),

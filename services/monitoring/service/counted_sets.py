@@ -23,8 +23,8 @@ from monitoring.service.set_statistics import (
 from schema.sets import SetLoad
 
 CELL_ROWS = 50_000
-"""Rows of the reference from which its cells are made: each then holds what it is meant to, within
-a fifth (256 quantiles of so many rows, by simulation the worst of them)."""
+"""Rows of the reference from which its cells are made: by simulation each then holds what it is
+meant to within a quarter."""
 
 COUNTING_VERSION = 1
 """Raise it when the same rows would be counted in another way; part of every fingerprint."""
@@ -51,6 +51,7 @@ class CountedSetsReader:
 
     def read(self, scored: ScoredSets) -> tuple[CountedSets, Sequence[Fresh]]:
         """Return both sets, and what of them is to be kept; nothing is written here."""
+        self._counts.begin()
         fresh: list[Fresh] = []
         testing, production = scored.testing, scored.production
         features = [self._features(testing, None, testing, fresh)]
