@@ -34,6 +34,7 @@ WRITES: Mapping[str, Mapping[str, str]] = {
     "cellar_monitoring": {
         "monitoring_results": "INSERT, UPDATE, DELETE",
         "drift_checks": "INSERT, UPDATE",
+        "set_statistics": "INSERT, DELETE",
     },
 }
 

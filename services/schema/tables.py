@@ -420,6 +420,30 @@ class MonitoringResultRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class SetStatisticsRow(Base):
+    """What was counted of a long set, in the cells that its reference fixes.
+
+    Of its features (`model_version_id` is NULL), or of what a model version predicted for it.
+    """
+
+    __tablename__ = "set_statistics"
+    __table_args__ = (
+        UniqueConstraint("fingerprint"),
+        CheckConstraint(SET_NAMES, name="set_name"),
+        Index(None, "dataset_id", "set_name"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    fingerprint: Mapped[str]
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
+    set_name: Mapped[str]
+    content_hash: Mapped[str]
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    row_count: Mapped[int] = mapped_column(BigInteger)
+    statistics: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class DriftCheckRow(Base):
     """One drift check with its verdict: together they are the drift time line."""
 

@@ -320,7 +320,8 @@ class OwnSuite(RunningSuite):
                 " OR (schemaname = 'public' AND tablename IN"
                 " ('set_loads', 'model_versions', 'deployments', 'scorings', 'predictions',"
                 " 'searches', 'monitoring_results', 'serving_models', 'prediction_log', 'labels',"
-                " 'training_rows', 'jobs', 'rollouts', 'rollout_decisions', 'drift_checks'))"
+                " 'training_rows', 'jobs', 'rollouts', 'rollout_decisions', 'drift_checks',"
+                " 'set_statistics'))"
             )
         ]
         # As a replica: the triggers that keep the ledger append-only rest.
