@@ -6,7 +6,8 @@ from pydantic import Field
 
 from servicekit.wire import AnswerModel, RequestModel
 
-JobKindName = Literal["train", "retrain"]
+TrainingKindName = Literal["train", "retrain"]
+JobKindName = Literal["train", "retrain", "search"]
 JobStateName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -37,7 +38,7 @@ class JobsQuery(RequestModel):
     cursor: int | None = Field(
         default=None, ge=1, lt=2**63, description="`next_cursor` of the page before"
     )
-    kind: JobKindName | None = None
+    kind: TrainingKindName | None = None
     state: JobStateName | None = None
     dataset_name: str | None = Field(default=None, max_length=100)
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ml_model.background_job import Job
-from ml_model.jobs.children import ChildEnded, Children
+from jobkit.job import Job
+from jobkit.program.children import ChildEnded, Children
 
 ECHO = 'import sys\nfor line in sys.stdin: print(\'{"outcome": "finished"}\', flush=True)'
 DIES = "import os, signal, sys\nsys.stdin.readline(); os.kill(os.getpid(), signal.SIGKILL)"
@@ -98,7 +98,7 @@ def test_it_is_said_how_a_child_ended(program: str, how: str) -> None:
 
 
 def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml_model.jobs.children.END_S", 0.05)
+    monkeypatch.setattr("jobkit.program.children.END_S", 0.05)
 
     async def use(children: Children) -> None:
         child = await children.take()

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ml_model.background_job import Job
+from jobkit.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +15,6 @@ IDLE_S = 120.0
 
 END_S = 3.0
 """How long a child may take to end by itself before it is killed."""
-
-COMMAND = (sys.executable, "-m", "ml_model.jobs.child")
 
 
 class ChildEnded(RuntimeError):
@@ -50,7 +47,7 @@ class Child:
         return self.process.returncode is None
 
     async def work_on(self, job: Job) -> str:
-        """Have it work on a job and return in a word how that went (see `ml_model.jobs.child`).
+        """Have it work on a job and return in a word how that went (see `jobkit.program.child`).
 
         Raises
         ------
@@ -94,7 +91,7 @@ class Child:
 class Children:
     """Children that wait for work."""
 
-    def __init__(self, command: Sequence[str] = COMMAND, idle_s: float = IDLE_S) -> None:
+    def __init__(self, command: Sequence[str], idle_s: float = IDLE_S) -> None:
         self._command = command
         self._idle_s = idle_s
         self._waiting: dict[Child, asyncio.TimerHandle] = {}
