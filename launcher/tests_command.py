@@ -20,13 +20,17 @@ from launcher.suite_settings import PROGRAMS, SuiteSettings, port_variable
 from launcher.terminal import console
 
 CHECKS = ("lint", "types")
-FOLDERS = ("unit", "docs", "integration", "contract", "e2e", "pages")
+FOLDERS = ("e2e", "contract", "integration", "unit", "docs", "pages")
+"""The longest first: where several run side by side, short files fill up the end."""
 PARTS = (*CHECKS, *FOLDERS, "postman", "containers")
 DEFAULT_PARTS = tuple(part for part in PARTS if part != "containers")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# pytest's: no test was found.
-NO_TESTS = 5
+MOST_WORKERS = 4
+"""Each starts a suite of some 1.5 GiB."""
+
+SHARED = ("TEST_POSTGRES_URL", *(f"SUITE_{name.upper()}_URL" for name in PROGRAMS))
+"""Variables that name a server for the tests: one of them can be told to do one thing at a time."""
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -71,13 +75,14 @@ def run_tests(places: Places, arguments: Sequence[str]) -> int:
         _have_npm_packages(run)
     if folders:
         where = [] if named else [f"tests/{folder}" for folder in folders if _has_tests(folder)]
+        workers = () if further or folders == ["containers"] else _workers()
         if len(where) > 1 and "tests/pages" in where and not further:
             # On a suite of their own: what a page shows is not to depend on what other tests left.
             where.remove("tests/pages")
-            run.program("pytest", "pytest", *where)
+            run.program("pytest", "pytest", *workers, *where)
             where = ["tests/pages"]
         if where or named:
-            run.program("pytest", "pytest", *where, *further)
+            run.program("pytest", "pytest", *workers, *where, *further)
     if "postman" in parts:
         newman = _newman()
         if newman is None:
@@ -128,6 +133,17 @@ class _Run:
             f" {len(self._left_out)} left out in {time.monotonic() - self._began:.0f} s"
         )
         return 1 if self._failed else 0
+
+
+def _workers() -> tuple[str, ...]:
+    """Return what has pytest run files side by side, each worker on a suite of its own.
+
+    With one core, or a server from outside, they run one after the other.
+    """
+    count = min(MOST_WORKERS, os.cpu_count() or 1)
+    if count == 1 or any(os.environ.get(name) for name in SHARED):
+        return ()
+    return ("--numprocesses", str(count), "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def _succeeds(command: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ already, given by `SUITE_SIMULATOR_URL`, `SUITE_ML_MODEL_URL`, `SUITE_TRACKING_U
 
 import contextlib
 import importlib.util
+import itertools
 import os
 import pwd
 import secrets
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,30 @@ STOP_DEADLINE_S = 45.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Return ports that nobody listens on, and that nobody is given by chance before we do.
+
+    They lie below those that the kernel takes for outgoing connections; each of pytest's workers
+    has a range of its own.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
+
+
+def _own_ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + worker % 4 * 3_000
+    start = os.getpid() * 16 % 3_000
+    return itertools.cycle([first + (start + number) % 3_000 for number in range(3_000)])
+
+
+_PORTS = _own_ports()
 
 
 def as_user(name: str | None) -> dict[str, Any]:

@@ -33,8 +33,10 @@ from tracking.repository.mlflow_store import MlflowStore
 from tracking.repository.searches import RunningSearch, Searches
 from tracking.repository.training_set import TrainingSets
 from tracking.service.candidates import candidates_csv, candidates_svg
-from tracking.service.grid_search import check_folds, check_plans, processors, search
+from tracking.service.fold_workers import processors
 from tracking.service.scoring import check_scoring
+from tracking.service.search import search
+from tracking.service.search_checks import check_folds, check_plans
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class OptimizationService:
         self._searches = searches
         self._store = store
         self._max_candidates = max_candidates
-        self._jobs = jobs or processors()
+        self._jobs = jobs or None
 
     def optimize(self, request: OptimizationRequest) -> OptimizationAnswer:
         """Search every model and return where the runs are.
@@ -112,7 +114,7 @@ class _Search:
         running: RunningSearch,
         experiment_id: str,
         training_set: TrainingSet,
-        jobs: int,
+        jobs: int | None,
     ) -> None:
         self._store = store
         self._running = running
@@ -162,7 +164,7 @@ class _Search:
         wall_s, processor_s = time.perf_counter(), time.process_time()
         outcome = search(plan, self._training_set, self._jobs)
         wall_s = time.perf_counter() - wall_s
-        processor_s = time.process_time() - processor_s
+        processor_s = time.process_time() - processor_s + outcome.workers_processor_s
         log.info(
             "Search %d: %s done, %d candidates x %d folds in %.2f s, best %s %.4f with %s",
             self._running.id,

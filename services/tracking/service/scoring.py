@@ -86,7 +86,7 @@ class FoldScorer:
         self._labels = np.unique(labels)
 
     def __call__(self, estimator: Any, rows: Any, labels: Any) -> dict[str, float]:
-        """Return the counts and the score; NaN where the scorer refuses the estimator."""
+        """Return the counts and the score; raises what the scorer raises."""
         truth = np.asarray(labels)
         said = np.asarray(estimator.predict(rows))
         answer = {"score": self._score(estimator, rows, truth, said)}
@@ -100,7 +100,7 @@ class FoldScorer:
     def _score(self, estimator: Any, rows: Any, truth: Any, said: Any) -> float:
         if self._scoring == "accuracy":
             return float(np.mean(said == truth))
-        return _score(self._scoring, estimator, rows, truth)
+        return float(get_scorer(self._scoring)(estimator, rows, truth))
 
 
 class ErrorScorer:
@@ -115,24 +115,17 @@ class ErrorScorer:
         self._scoring = scoring
 
     def __call__(self, estimator: Any, rows: Any, labels: Any) -> dict[str, float]:
-        """Return the sums and the score; NaN where the scorer refuses the estimator."""
+        """Return the sums and the score; raises what the scorer raises."""
         truth = np.asarray(labels, dtype=np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             errors = np.abs(truth - np.asarray(estimator.predict(rows), dtype=np.float64))
             relative = float(np.sum(errors / np.abs(truth))) if truth.all() else float("nan")
             return {
-                "score": _score(self._scoring, estimator, rows, truth),
+                "score": float(get_scorer(self._scoring)(estimator, rows, truth)),
                 "absolute": float(errors.sum()),
                 "squared": float((errors**2).sum()),
                 "relative": relative,
             }
-
-
-def _score(scoring: str, estimator: Any, rows: Any, truth: Any) -> float:
-    try:
-        return float(get_scorer(scoring)(estimator, rows, truth))
-    except Exception:  # noqa: BLE001 - whatever a scorer refuses, its candidate has no score
-        return float("nan")
 
 
 def error_metrics(

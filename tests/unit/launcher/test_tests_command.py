@@ -22,6 +22,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
     monkeypatch.setattr(tests_command, "_first_program", lambda names: "/usr/bin/chromium")
     monkeypatch.setattr(tests_command, "npm_packages_are_there", lambda: True)
     monkeypatch.setattr(tests_command, "_newman", lambda: "/usr/bin/newman")
+    monkeypatch.setattr(tests_command.os, "cpu_count", lambda: 1)
     monkeypatch.setattr(tests_command, "_run_collection", lambda newman: not run.append([newman]))
 
     def succeed(command: list[str]) -> bool:
@@ -77,6 +78,39 @@ def test_a_selection_runs_tests_alone(commands: Commands, run_tests: Callable[..
 
     assert [command[0] for command in commands] == ["pytest"]
     assert commands[0][-2:] == ["-k", "registry"]
+
+
+@pytest.mark.parametrize(
+    "cores, arguments, variables, workers",
+    [
+        (2, ["unit"], {}, "2"),
+        (64, ["unit"], {}, "4"),
+        (1, ["unit"], {}, None),
+        (2, ["unit", "-x"], {}, None),
+        (2, ["containers"], {}, None),
+        (2, ["unit"], {"TEST_POSTGRES_URL": "postgresql://localhost"}, None),
+        (2, ["e2e"], {"SUITE_TRACKING_URL": "http://localhost:5002"}, None),
+    ],
+)
+def test_files_run_side_by_side_where_each_worker_can_have_its_own_suite(
+    commands: Commands,
+    run_tests: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    arguments: list[str],
+    variables: dict[str, str],
+    workers: str | None,
+) -> None:
+    monkeypatch.setattr(tests_command.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(tests_command, "_engine_answers", lambda: True)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    run_tests(*arguments)
+    [command] = commands
+    assert ("--numprocesses" in command) == (workers is not None)
+    if workers:
+        assert command[command.index("--numprocesses") + 1] == workers
 
 
 @pytest.mark.parametrize("ci, code", [("", 0), ("true", 1)])
