@@ -35,6 +35,11 @@ class OptimizationRequest(RequestModel):
     cv: int = Field(ge=2, le=1_000, description="Folds; at most the smallest class's row count")
     dataset_name: str = Field(default=DEFAULT_DATASET, pattern=DATASET_NAME_PATTERN)
     dataset_version: int | None = Field(default=None, ge=1, lt=2**31)
+    wait: bool = Field(
+        default=True,
+        description="false: answered 202 with a job as soon as everything is checked, and searched "
+        "in the background; each candidate is a run below its model's run while the search goes on",
+    )
 
 
 class SettingRequest(RequestModel):

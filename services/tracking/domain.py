@@ -23,6 +23,9 @@ HYPERPARAMETERS_TAG = "cellar.hyperparameters"
 DATASET_NAME_TAG = "cellar.dataset_name"
 DATASET_VERSION_TAG = "cellar.dataset_version"
 SEARCH_TAG = "cellar.search_id"
+CANDIDATE_TAG = "cellar.candidate"
+"""A run with it is one candidate of a search, and no run of its experiment in any list of ours."""
+PARENT_TAG = "mlflow.parentRunId"
 FAILURE_TAG = "cellar.failure_reason"
 
 Strategy = Literal["grid", "random", "halving", "tpe"]
@@ -61,6 +64,15 @@ class Run:
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return self.status in OPEN_STATES
+
+
+@dataclass(frozen=True)
+class CandidateRun:
+    """The run of one candidate; `key` is the digest of what it was kept under."""
+
+    id: str
+    key: str
+    is_open: bool
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,10 @@ class Settings(ServiceSettings):
     search_jobs: int = Field(default=0, ge=0, le=256)
     """Candidates that one search fits at a time; 0: one per processor, where the search is long."""
 
+    search_processes: int = Field(default=1, ge=1, le=64)
+    """Searches handed in with `"wait": false` that run at the same time, each in a process of its
+    own; the others wait for their turn."""
+
     @field_validator("s3_secret_access_key")
     @classmethod
     def _key_and_secret_together(cls, secret: SecretStr, found: ValidationInfo) -> SecretStr:

@@ -9,9 +9,11 @@ import json
 import logging
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from jobkit.errors import JobGivenUp
@@ -47,7 +49,10 @@ class Workshop(Protocol):
         """Remove what a job that has failed left in MLflow; `DomainError` while that is away."""
 
 
-MakeWorkshop = Callable[[Database, JobRuns], Workshop]
+OpenScope = Callable[[], AbstractContextManager[Any]]
+"""For a thread that writes to the database beside the one that works."""
+
+MakeWorkshop = Callable[[Database, JobRuns, OpenScope], Workshop]
 
 
 class Worker:
@@ -103,7 +108,7 @@ class Worker:
     def _tools(self) -> Workshop:
         if self._workshop is None:
             # scikit-learn and what else the work needs: some seconds.
-            self._workshop = self._make_workshop(self._database, self._runs)
+            self._workshop = self._make_workshop(self._database, self._runs, self._scope)
         return self._workshop
 
 
@@ -132,5 +137,8 @@ def run_child(
 def _listen(asked: "queue.SimpleQueue[str]") -> None:
     for line in sys.stdin:
         asked.put(line)
-    # The program has ended, or does not need this process any more: no work goes on without it.
+    # The program has ended, or does not need this process any more: no work goes on without it,
+    # here or in the processes that fit for it. It leads their group; see `Child.start`.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGTERM)
     os._exit(0)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from jobkit.program.child import run_child
+from jobkit.program.child import OpenScope, run_child
 from jobkit.service.job_runs import JobRuns
 from ml_model.repository.jobs import TrainingJobs
 from ml_model.settings import Settings
@@ -16,7 +16,7 @@ def main() -> None:
     """Work until the standard input ends."""
     settings = Settings.load()
 
-    def make_workshop(database: Database, runs: JobRuns) -> "Workshop":
+    def make_workshop(database: Database, runs: JobRuns, _: OpenScope) -> "Workshop":
         from ml_model.jobs.workshop import Workshop
 
         return Workshop(settings, database, runs)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from typing import Protocol
 
 from contracts.tracking import OptimizationAnswer, OptimizationData, OptimizationRequest
 from modelkit.registry import get_entry
@@ -24,13 +25,15 @@ from tracking.domain import (
     MODEL_TAG,
     SEARCH_KIND,
     SEARCH_TAG,
+    Run,
     RunRecord,
     SearchOutcome,
     SearchPlan,
+    SearchWatcher,
     TrainingSet,
 )
 from tracking.repository.mlflow_store import MlflowStore
-from tracking.repository.searches import RunningSearch, Searches
+from tracking.repository.searches import Searches
 from tracking.repository.training_set import TrainingSets
 from tracking.service.candidates import candidates_csv, candidates_svg
 from tracking.service.fold_workers import processors
@@ -42,6 +45,35 @@ log = logging.getLogger(__name__)
 
 UPLOADS = 3
 """Runs that are logged at the same time: it is mostly waiting for the MLflow server."""
+
+
+class SearchHost(Protocol):
+    """What a search runs in: the request that waits for it, or a job."""
+
+    id: int
+    """Of the row in `searches`."""
+
+    @property
+    def watcher(self) -> SearchWatcher:
+        """Who follows the search."""
+
+    def known_run(self, model_name: str) -> Run | None:
+        """Return the run that an earlier attempt has opened for a model: open or finished."""
+
+    def opened(self, model_name: str, run_id: str) -> None:
+        """Hear which run a model has, before its search."""
+
+    def searched(self, model_name: str) -> None:
+        """Hear that a model's search has ended."""
+
+    def check_alive(self) -> None:
+        """Raise what ends the search, before anything is logged, unless it is still wanted."""
+
+    def interrupted_by(self, error: BaseException) -> bool:
+        """Tell whether the open runs are left as they are after an error."""
+
+    def end(self, state: str, reason: str | None = None) -> None:
+        """Hear how it ended: `finished` or `failed`."""
 
 
 class OptimizationService:
@@ -80,6 +112,15 @@ class OptimizationService:
         Unavailable
             Postgres or MLflow went away; runs that were begun are FAILED, now or by the sweep.
         """
+        training_set = self.check(request)
+        experiment_id = self.ensure_experiment(request)
+        with self._searches.begin(experiment_id, request.model_dump()) as running:
+            run_ids = self.search(running, experiment_id, request, training_set)
+        data = OptimizationData(experiment_id=experiment_id, run_ids=run_ids)
+        return OptimizationAnswer(data=data)
+
+    def check(self, request: OptimizationRequest) -> TrainingSet:
+        """Return the training set of a request that can be begun; see `optimize` for the errors."""
         check_plans(request.models, request.hyperparameters, self._max_candidates)
         task = get_entry(request.models[0]).task
         check_scoring(request.scoring, task=task)
@@ -91,15 +132,20 @@ class OptimizationService:
         check_scoring(request.scoring, training_set.classes, task)
         check_folds(request.cv, training_set)
         self._store.check()
-        experiment_id = self._experiment(request)
-        with self._searches.begin(experiment_id, request.model_dump()) as running:
-            run_ids = _Search(self._store, running, experiment_id, training_set, self._jobs).run(
-                request
-            )
-        data = OptimizationData(experiment_id=experiment_id, run_ids=run_ids)
-        return OptimizationAnswer(data=data)
+        return training_set
 
-    def _experiment(self, request: OptimizationRequest) -> str:
+    def search(
+        self,
+        host: SearchHost,
+        experiment_id: str,
+        request: OptimizationRequest,
+        training_set: TrainingSet,
+    ) -> dict[str, str]:
+        """Search, log and register what was checked, and return the run of each model."""
+        return _Search(self._store, host, experiment_id, training_set, self._jobs).run(request)
+
+    def ensure_experiment(self, request: OptimizationRequest) -> str:
+        """Return the experiment of a request, made when there is none of its name."""
         tags = {"description": request.experiment_description, "owner": request.experiment_owner}
         with self._searches.name_lock(request.experiment_name):
             return self._store.ensure_experiment(request.experiment_name, tags)
@@ -111,7 +157,7 @@ class _Search:
     def __init__(
         self,
         store: MlflowStore,
-        running: RunningSearch,
+        running: SearchHost,
         experiment_id: str,
         training_set: TrainingSet,
         jobs: int | None,
@@ -134,6 +180,7 @@ class _Search:
                     )
                 )
                 for model in request.models
+                if not self._has_ended(model)
             ]
             self._running.check_alive()
             model_ids = _at_once(self._store.log_run, records)
@@ -142,27 +189,27 @@ class _Search:
                 self._ended.add(record.run_id)
             self._running.end("finished")
         except BaseException as error:
-            self._fail(error)
+            if not self._running.interrupted_by(error):
+                self._fail(error)
             raise
         return self._run_ids
 
+    def _has_ended(self, model: str) -> bool:
+        """Tell whether an earlier attempt has logged and registered a model."""
+        found = self._running.known_run(model)
+        if found is None:
+            return False
+        self._run_ids[model] = found.id
+        return not found.is_open
+
     def _search(self, plan: SearchPlan) -> RunRecord:
         model = plan.model_name
-        run_id = self._store.create_run(
-            self._experiment_id,
-            f"{model} Grid_Search_Opt and CV_Performance",
-            {
-                KIND_TAG: SEARCH_KIND,
-                MODEL_TAG: model,
-                SEARCH_TAG: str(self._running.id),
-                DATASET_NAME_TAG: self._training_set.dataset_name,
-                DATASET_VERSION_TAG: str(self._training_set.dataset_version),
-            },
-        )
-        self._run_ids[model] = run_id
+        run_id = self._run_ids.get(model) or self._open_run(model)
+        self._running.opened(model, run_id)
         log.info("Search %d: %s begins, run %s", self._running.id, model, run_id)
         wall_s, processor_s = time.perf_counter(), time.process_time()
-        outcome = search(plan, self._training_set, self._jobs)
+        outcome = search(plan, self._training_set, self._jobs, self._running.watcher)
+        self._running.searched(model)
         wall_s = time.perf_counter() - wall_s
         processor_s = time.process_time() - processor_s + outcome.workers_processor_s
         log.info(
@@ -180,6 +227,21 @@ class _Search:
         return self._record(
             run_id, outcome, {"system_cpu_usage": usage, "system_execution_time": wall_s}
         )
+
+    def _open_run(self, model: str) -> str:
+        run_id = self._store.create_run(
+            self._experiment_id,
+            f"{model} Grid_Search_Opt and CV_Performance",
+            {
+                KIND_TAG: SEARCH_KIND,
+                MODEL_TAG: model,
+                SEARCH_TAG: str(self._running.id),
+                DATASET_NAME_TAG: self._training_set.dataset_name,
+                DATASET_VERSION_TAG: str(self._training_set.dataset_version),
+            },
+        )
+        self._run_ids[model] = run_id
+        return run_id
 
     def _record(
         self, run_id: str, outcome: SearchOutcome, system_metrics: Mapping[str, float]

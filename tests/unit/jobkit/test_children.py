@@ -5,6 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 
 from jobkit.job import Job
@@ -13,6 +14,13 @@ from jobkit.program.children import ChildEnded, Children
 ECHO = 'import sys\nfor line in sys.stdin: print(\'{"outcome": "finished"}\', flush=True)'
 DIES = "import os, signal, sys\nsys.stdin.readline(); os.kill(os.getpid(), signal.SIGKILL)"
 LEAVES = "import sys\nsys.stdin.readline(); sys.exit(3)"
+HELPED = """\
+import subprocess, sys
+helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+sys.stdin.readline()
+print('{"outcome": "%d"}' % helper.pid, flush=True)
+sys.stdin.read()
+"""
 STUBBORN = "import sys, time\nsys.stdin.readline(); time.sleep(600)"
 
 JOB = Job(
@@ -110,3 +118,15 @@ def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) ->
             await work
 
     run(STUBBORN, use)
+
+
+@pytest.mark.parametrize("way", ["end", "kill"])
+def test_what_a_child_has_started_ends_with_it(way: str) -> None:
+    async def use(children: Children) -> None:
+        child = await children.take()
+        helper = psutil.Process(int(await child.work_on(JOB)))
+        await (child.end() if way == "end" else child.kill())
+        await asyncio.to_thread(psutil.wait_procs, [helper], 60)
+        assert not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE
+
+    run(HELPED, use)
