@@ -1,6 +1,6 @@
 """What can stand in the way of a job."""
 
-from servicekit.errors import Conflict, NotFound
+from servicekit.errors import Conflict, NotFound, Unavailable
 
 
 class JobNotFound(NotFound):
@@ -17,3 +17,9 @@ class JobGivenUp(Conflict):
     """Job given up."""
 
     advice = "The job was cancelled, or is worked on by somebody else."
+
+
+class WorkInterrupted(Unavailable):
+    """Work interrupted."""
+
+    advice = "What the job needs was away; the next attempt goes on."

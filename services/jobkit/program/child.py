@@ -2,7 +2,7 @@
 
 One JSON line per job comes in on standard input, one goes out on standard output for each, with
 the `outcome`: `finished` (well or badly, as the row of the job says), `given up` (the attempt is
-not wanted any more) or `interrupted` (PostgreSQL was away).
+not wanted any more) or `interrupted` (PostgreSQL, or what else the work needs, was away).
 """
 
 import json
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from jobkit.errors import JobGivenUp
+from jobkit.errors import JobGivenUp, WorkInterrupted
 from jobkit.job import Job
 from jobkit.program.scope import is_away
 from jobkit.repository.jobs import SqlJobs
@@ -41,6 +41,8 @@ class Workshop(Protocol):
         ------
         JobGivenUp
             The attempt is not wanted any more.
+        WorkInterrupted
+            Something was away; the next attempt may do better.
         DomainError
             The job has failed; the row of the job says why.
         """
@@ -75,6 +77,9 @@ class Worker:
                 return self._attempt(job)
             except JobGivenUp:
                 return "given up"
+            except WorkInterrupted as error:
+                log.warning("Job %d is interrupted: %s", job_id, error)
+                return "interrupted"
             except Exception as error:
                 if not is_away(error):
                     log.exception("Job %d: its failure could not be stored", job_id)
@@ -83,7 +88,7 @@ class Worker:
     def _attempt(self, job: Job) -> str:
         try:
             self._tools().work_on(job, self._runs.read_request(job.id))
-        except (JobGivenUp, DatabaseUnavailable):
+        except (JobGivenUp, WorkInterrupted, DatabaseUnavailable):
             raise
         except DomainError as error:
             log.warning("Job %d failed: %s", job.id, error, exc_info=error.__cause__)

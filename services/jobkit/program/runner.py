@@ -91,7 +91,7 @@ class JobRunner:
             return
         if outcome == "interrupted":
             await self._tidy(job, "FAILED")
-            why = "PostgreSQL was away when it was worked on"
+            why = "What it needs was away when it was worked on"
             await self._scopes.call(self._runs.interrupted, job, why)
             raise JobInterrupted(why)
         log.info("Job %d ended", job.id)

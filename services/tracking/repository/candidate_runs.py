@@ -40,7 +40,7 @@ class ParentRun:
 class CandidateRuns:
     """Logs candidates until it is closed."""
 
-    def __init__(self, mlflow: Mlflow, patience_s: float = 60.0) -> None:
+    def __init__(self, mlflow: Mlflow, patience_s: float) -> None:
         self._mlflow = mlflow
         self._patience_s = patience_s
         self._parents: dict[str, ParentRun] = {}

@@ -1,10 +1,11 @@
 """The job `search`: an optimization request, worked on in the background."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.tracking import OptimizationRequest
-from jobkit.errors import JobGivenUp
+from jobkit.errors import JobGivenUp, WorkInterrupted
 from jobkit.job import Job
 from jobkit.program.child import OpenScope
 from jobkit.program.scope import is_away
@@ -12,7 +13,8 @@ from jobkit.service.job_runs import JobRuns
 from mlflowrest.client import Mlflow
 from schema.sets import SetChanged
 from servicekit.database import Database, DatabaseUnavailable
-from tracking.domain import FINISHED, Run
+from tracking.domain import FINISHED, Run, TrainingSet
+from tracking.errors import MlflowUnavailable
 from tracking.repository.candidate_runs import CandidateRuns, ParentRun
 from tracking.repository.jobs import KeptCandidate, SearchOfJob, digest
 from tracking.repository.mlflow_store import MlflowStore
@@ -22,6 +24,9 @@ from tracking.service.job_watcher import JobWatcher
 from tracking.service.optimization import OptimizationService
 from tracking.service.search_progress import SearchProgress
 from tracking.service.search_requests import asked_of
+
+MLFLOW_PATIENCE_S = 300.0
+PAUSE_S = 1.0
 
 
 class SearchJob:
@@ -58,8 +63,10 @@ class SearchJob:
             The job was cancelled or is worked on by somebody else.
         SetChanged
             The training set is not the one that was loaded when the search was asked for.
-        SearchFailed, Unavailable
+        SearchFailed
             As `OptimizationService.optimize`.
+        WorkInterrupted
+            MLflow went away, and did not come back in time.
         """
         request, content_hash = asked_of(stored)
         with self._database.transaction():
@@ -68,13 +75,19 @@ class SearchJob:
             raise SetChanged(
                 "The training set was loaded anew after the search was asked for: ask again."
             )
-        self._store.check()
+        try:
+            self._work_on(job, request, training_set)
+        except MlflowUnavailable as error:
+            raise WorkInterrupted(str(error)) from error
+
+    def _work_on(self, job: Job, request: OptimizationRequest, training_set: TrainingSet) -> None:
+        self._wait_for_mlflow(job)
         search = self._progress.find(job)
         if search is None:
             experiment_id = self._optimization.ensure_experiment(request)
             search = self._progress.begin(job, experiment_id, request.model_dump())
         self._runs.keep_result(job, {"experiment_id": search.experiment_id})
-        candidate_runs = CandidateRuns(self._mlflow)
+        candidate_runs = CandidateRuns(self._mlflow, MLFLOW_PATIENCE_S)
         kept = self._progress.read(job)
         watcher = JobWatcher(
             job, request.models, kept, self._progress, candidate_runs, self._open_scope
@@ -86,6 +99,19 @@ class SearchJob:
         finally:
             watcher.give_up()
             candidate_runs.give_up()
+
+    def _wait_for_mlflow(self, job: Job) -> None:
+        """Return when MLflow answers: it starts with this program, and takes longer."""
+        deadline_s = time.monotonic() + MLFLOW_PATIENCE_S
+        while True:
+            try:
+                self._store.check()
+                return
+            except MlflowUnavailable:
+                if time.monotonic() > deadline_s:
+                    raise
+                self._runs.report(job, job.progress, "waits for MLflow")
+                time.sleep(PAUSE_S)
 
 
 class _JobHost:
@@ -163,7 +189,7 @@ class _JobHost:
     def interrupted_by(self, error: BaseException) -> bool:
         """Tell whether the runs stay open after an error: for the next attempt, or the cancel."""
         return (
-            isinstance(error, JobGivenUp | DatabaseUnavailable)
+            isinstance(error, JobGivenUp | DatabaseUnavailable | MlflowUnavailable)
             or self.watcher.stopping()
             or is_away(error)
         )

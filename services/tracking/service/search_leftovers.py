@@ -43,7 +43,7 @@ class SearchLeftovers:
         """End the open runs of a job's search with `status`.
 
         The run of a model gets the candidates that have finished, as a file and the best one's
-        scores as metrics. A version that was registered from an open run is deleted.
+        scores as metrics. A version that was registered from such a run is deleted.
 
         Raises
         ------
@@ -58,9 +58,15 @@ class SearchLeftovers:
         found: dict[str, list[Candidate]] = defaultdict(list)
         for item in kept:
             found[item.model_name].append(item.candidate)
-        where = f"tags.`{SEARCH_TAG}` = '{search.id}' and attributes.status = 'RUNNING'"
-        for run in self._mlflow.runs.search([search.experiment_id], where, max_results=MOST_RUNS):
-            if CANDIDATE_TAG not in run.tags:
+        # A cancel may come when the first of several models is registered already.
+        ended = ("RUNNING", "FINISHED") if status == "KILLED" else ("RUNNING",)
+        where = f"tags.`{SEARCH_TAG}` = '{search.id}'"
+        runs = self._mlflow.runs.search([search.experiment_id], where, max_results=MOST_RUNS)
+        for run in runs:
+            is_candidate = CANDIDATE_TAG in run.tags
+            if run.status != "RUNNING" and (is_candidate or run.status not in ended):
+                continue
+            if not is_candidate:
                 model = run.tags.get(MODEL_TAG, "")
                 self._keep(run, _plan(job.request, model), found[model])
                 self._mlflow.runs.log(run.id, tags={FAILURE_TAG: WHY[status]})

@@ -5,11 +5,13 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from mlflow.artifacts import download_artifacts
 
 from tests.support.databases import TestDatabase
+from tests.support.gate import Gate
 from tests.support.mlflow_fixture import MlflowServer
 from tests.support.search_jobs_lab import SearchJobsLab, search_jobs_lab
 
@@ -20,14 +22,26 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
+def mlflow_gate(mlflow_server: MlflowServer) -> Iterator[Gate]:
+    """The way to MLflow, for tracking and its searches."""
+    url = urlsplit(mlflow_server.url)
+    assert url.hostname is not None and url.port is not None
+    gate = Gate(url.hostname, url.port)
+    yield gate
+    gate.shut()
+
+
+@pytest.fixture(scope="module")
 def lab(
     module_database: TestDatabase,
     mlflow_server: MlflowServer,
+    mlflow_gate: Gate,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[SearchJobsLab]:
     """The program with wine's training set loaded."""
     folder = tmp_path_factory.mktemp("searches")
-    with search_jobs_lab(module_database, mlflow_server, folder, search_jobs=1) as lab:
+    over = {"search_jobs": 1, "mlflow_url": f"http://127.0.0.1:{mlflow_gate.port}"}
+    with search_jobs_lab(module_database, mlflow_server, folder, **over) as lab:
         lab.load()
         yield lab
 
@@ -279,3 +293,27 @@ def test_a_set_loaded_anew_before_the_search_begins_ends_it(lab: SearchJobsLab) 
         assert "loaded anew" in done["reason"]
     finally:
         lab.load()
+
+
+def test_while_mlflow_is_away_a_search_waits(lab: SearchJobsLab, mlflow_gate: Gate) -> None:
+    job = submit(lab)
+    lab.wait(job["id"], searching)
+    with mlflow_gate.outage():
+        lab.child().kill()
+        lab.wait(job["id"], lambda found: found["message"] == "waits for MLflow")
+    assert lab.wait(job["id"])["state"] == "succeeded"
+
+
+def test_what_a_cancelled_search_leaves_while_mlflow_is_away_is_ended_later(
+    lab: SearchJobsLab, mlflow_gate: Gate
+) -> None:
+    job = submit(lab)
+    run_id = lab.wait(job["id"], searching)["result"]["run_ids"]["RandomForest"]
+    with mlflow_gate.outage():
+        lab.send("POST", f"/jobs/{job['id']}/cancel")
+        assert lab.wait(job["id"])["state"] == "cancelled"
+        assert lab.client.get_run(run_id).info.status == "RUNNING"
+    lab.eventually(
+        lambda: lab.client.get_run(run_id).info.status, lambda status: status == "KILLED"
+    )
+    assert lab.client.get_run(run_id).data.metrics["mean_accuracy"] > 0.5
