@@ -22,7 +22,8 @@ from tracking.domain import (
     HYPERPARAMETERS_TAG,
     KIND_TAG,
     MODEL_TAG,
-    SEARCH_KIND,
+    SEARCH_KINDS,
+    SEARCH_NAMES,
     SEARCH_TAG,
     RunRecord,
     SearchOutcome,
@@ -36,7 +37,9 @@ from tracking.service.candidates import candidates_csv, candidates_svg
 from tracking.service.fold_workers import processors
 from tracking.service.scoring import check_scoring
 from tracking.service.search import search
-from tracking.service.search_checks import check_folds, check_plans
+from tracking.service.search_checks import check_request, check_rows
+from tracking.service.search_plans import plan_of
+from tracking.service.strategies import planned_candidates
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ class OptimizationService:
         Unavailable
             Postgres or MLflow went away; runs that were begun are FAILED, now or by the sweep.
         """
-        check_plans(request.models, request.hyperparameters, self._max_candidates)
+        check_request(request, self._max_candidates)
         task = get_entry(request.models[0]).task
         check_scoring(request.scoring, task=task)
         # The connection goes back to the pool before the search: it may take minutes.
@@ -89,7 +92,7 @@ class OptimizationService:
         for model in request.models:
             check_task(model, training_set.task, training_set.dataset_name)
         check_scoring(request.scoring, training_set.classes, task)
-        check_folds(request.cv, training_set)
+        check_rows(request, training_set)
         self._store.check()
         experiment_id = self._experiment(request)
         with self._searches.begin(experiment_id, request.model_dump()) as running:
@@ -127,14 +130,7 @@ class _Search:
     def run(self, request: OptimizationRequest) -> dict[str, str]:
         """Search, log, register; whatever goes wrong, no run of this request stays open."""
         try:
-            records = [
-                self._search(
-                    SearchPlan(
-                        model, request.hyperparameters.get(model, {}), request.scoring, request.cv
-                    )
-                )
-                for model in request.models
-            ]
+            records = [self._search(plan_of(request, model)) for model in request.models]
             self._running.check_alive()
             model_ids = _at_once(self._store.log_run, records)
             for record, model_id in zip(records, model_ids, strict=True):
@@ -150,9 +146,9 @@ class _Search:
         model = plan.model_name
         run_id = self._store.create_run(
             self._experiment_id,
-            f"{model} Grid_Search_Opt and CV_Performance",
+            f"{model} {SEARCH_NAMES[plan.strategy]}",
             {
-                KIND_TAG: SEARCH_KIND,
+                KIND_TAG: SEARCH_KINDS[plan.strategy],
                 MODEL_TAG: model,
                 SEARCH_TAG: str(self._running.id),
                 DATASET_NAME_TAG: self._training_set.dataset_name,
@@ -197,6 +193,7 @@ class _Search:
                 "cellar.candidates": str(len(outcome.candidates)),
                 "cellar.failed_candidates": str(failed),
                 "cellar.best_score": str(outcome.best_score),
+                **({"cellar.stopped": outcome.stopped} if outcome.stopped else {}),
             },
             training_set=self._training_set,
             pipeline=outcome.pipeline,
@@ -238,7 +235,21 @@ def run_params(outcome: SearchOutcome, training_set: TrainingSet) -> dict[str, s
         **grid,
         "grid_search_scoring": outcome.plan.scoring,
         "grid_search_cv_folds": str(outcome.plan.folds),
+        **_params_of_strategy(outcome.plan),
     }
+
+
+def _params_of_strategy(plan: SearchPlan) -> dict[str, str]:
+    """Return what a plan says beside its grid; of a plain grid search nothing."""
+    drawn = plan.strategy != "grid"
+    said = {
+        "strategy": plan.strategy if drawn else None,
+        "n_candidates": planned_candidates(plan) if drawn else None,
+        "seed": plan.seed if drawn else None,
+        "time_budget_s": plan.time_budget_s,
+        "nested_cv": plan.nested_folds,
+    }
+    return {f"grid_search_{name}": str(value) for name, value in said.items() if value is not None}
 
 
 def _at_once(log_run: Callable[[RunRecord], str], records: Sequence[RunRecord]) -> list[str]:
