@@ -17,7 +17,19 @@ LOWER_IS_BETTER = frozenset({*SYSTEM_METRICS, *ERROR_METRICS})
 
 MODEL_TAG = "model_type"
 KIND_TAG = "experiment_type"
-SEARCH_KIND = "GridSearch_CrossValidation"
+SEARCH_KINDS: Mapping[str, str] = {
+    "grid": "GridSearch_CrossValidation",
+    "random": "RandomSearch_CrossValidation",
+    "halving": "HalvingSearch_CrossValidation",
+    "tpe": "TPESearch_CrossValidation",
+}
+SEARCH_NAMES: Mapping[str, str] = {
+    "grid": "Grid_Search_Opt and CV_Performance",
+    "random": "Random_Search_Opt and CV_Performance",
+    "halving": "Halving_Search_Opt and CV_Performance",
+    "tpe": "TPE_Search_Opt and CV_Performance",
+}
+"""By strategy what a run says that it is, and, behind the model's name, how it is called."""
 HYPERPARAMETERS_TAG = "cellar.hyperparameters"
 """The best candidate as typed JSON; MLflow's params are text."""
 DATASET_NAME_TAG = "cellar.dataset_name"
@@ -98,6 +110,7 @@ class SearchPlan:
     n_candidates : how many are drawn; None: the strategy's own number.
     time_budget_s : seconds after which no further candidate is begun; None: no end.
     seed : of drawn candidates and rows.
+    nested_folds : outer folds of a nested cross-validation; None: none.
     """
 
     model_name: str
@@ -108,6 +121,7 @@ class SearchPlan:
     n_candidates: int | None = None
     time_budget_s: float | None = None
     seed: int = 42
+    nested_folds: int | None = None
 
 
 @dataclass(frozen=True)

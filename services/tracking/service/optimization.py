@@ -23,7 +23,8 @@ from tracking.domain import (
     HYPERPARAMETERS_TAG,
     KIND_TAG,
     MODEL_TAG,
-    SEARCH_KIND,
+    SEARCH_KINDS,
+    SEARCH_NAMES,
     SEARCH_TAG,
     Run,
     RunRecord,
@@ -39,7 +40,9 @@ from tracking.service.candidates import candidates_csv, candidates_svg
 from tracking.service.fold_workers import processors
 from tracking.service.scoring import check_scoring
 from tracking.service.search import search
-from tracking.service.search_checks import check_folds, check_plans
+from tracking.service.search_checks import check_request, check_rows
+from tracking.service.search_plans import plan_of
+from tracking.service.strategies import planned_candidates
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +124,7 @@ class OptimizationService:
 
     def check(self, request: OptimizationRequest) -> TrainingSet:
         """Return the training set of a request that can be begun; see `optimize` for the errors."""
-        check_plans(request.models, request.hyperparameters, self._max_candidates)
+        check_request(request, self._max_candidates)
         task = get_entry(request.models[0]).task
         check_scoring(request.scoring, task=task)
         # The connection goes back to the pool before the search: it may take minutes.
@@ -130,7 +133,7 @@ class OptimizationService:
         for model in request.models:
             check_task(model, training_set.task, training_set.dataset_name)
         check_scoring(request.scoring, training_set.classes, task)
-        check_folds(request.cv, training_set)
+        check_rows(request, training_set)
         self._store.check()
         return training_set
 
@@ -174,11 +177,7 @@ class _Search:
         """Search, log, register; whatever goes wrong, no run of this request stays open."""
         try:
             records = [
-                self._search(
-                    SearchPlan(
-                        model, request.hyperparameters.get(model, {}), request.scoring, request.cv
-                    )
-                )
+                self._search(plan_of(request, model))
                 for model in request.models
                 if not self._has_ended(model)
             ]
@@ -204,7 +203,7 @@ class _Search:
 
     def _search(self, plan: SearchPlan) -> RunRecord:
         model = plan.model_name
-        run_id = self._run_ids.get(model) or self._open_run(model)
+        run_id = self._run_ids.get(model) or self._open_run(plan)
         self._running.opened(model, run_id)
         log.info("Search %d: %s begins, run %s", self._running.id, model, run_id)
         wall_s, processor_s = time.perf_counter(), time.process_time()
@@ -228,12 +227,13 @@ class _Search:
             run_id, outcome, {"system_cpu_usage": usage, "system_execution_time": wall_s}
         )
 
-    def _open_run(self, model: str) -> str:
+    def _open_run(self, plan: SearchPlan) -> str:
+        model = plan.model_name
         run_id = self._store.create_run(
             self._experiment_id,
-            f"{model} Grid_Search_Opt and CV_Performance",
+            f"{model} {SEARCH_NAMES[plan.strategy]}",
             {
-                KIND_TAG: SEARCH_KIND,
+                KIND_TAG: SEARCH_KINDS[plan.strategy],
                 MODEL_TAG: model,
                 SEARCH_TAG: str(self._running.id),
                 DATASET_NAME_TAG: self._training_set.dataset_name,
@@ -259,6 +259,7 @@ class _Search:
                 "cellar.candidates": str(len(outcome.candidates)),
                 "cellar.failed_candidates": str(failed),
                 "cellar.best_score": str(outcome.best_score),
+                **({"cellar.stopped": outcome.stopped} if outcome.stopped else {}),
             },
             training_set=self._training_set,
             pipeline=outcome.pipeline,
@@ -300,7 +301,21 @@ def run_params(outcome: SearchOutcome, training_set: TrainingSet) -> dict[str, s
         **grid,
         "grid_search_scoring": outcome.plan.scoring,
         "grid_search_cv_folds": str(outcome.plan.folds),
+        **_params_of_strategy(outcome.plan),
     }
+
+
+def _params_of_strategy(plan: SearchPlan) -> dict[str, str]:
+    """Return what a plan says beside its grid; of a plain grid search nothing."""
+    drawn = plan.strategy != "grid"
+    said = {
+        "strategy": plan.strategy if drawn else None,
+        "n_candidates": planned_candidates(plan) if drawn else None,
+        "seed": plan.seed if drawn else None,
+        "time_budget_s": plan.time_budget_s,
+        "nested_cv": plan.nested_folds,
+    }
+    return {f"grid_search_{name}": str(value) for name, value in said.items() if value is not None}
 
 
 def _at_once(log_run: Callable[[RunRecord], str], records: Sequence[RunRecord]) -> list[str]:

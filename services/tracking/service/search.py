@@ -35,6 +35,9 @@ from tracking.service.strategies import Round, rounds_of
 SEED = 42
 """Seeds the shuffling of the folds; the estimators have their own in the registry."""
 
+NESTED_MEAN = "model_nested_cv_mean"
+NESTED_STD = "model_nested_cv_std"
+
 OUT_OF_TIME = "time budget"
 CANCELLED = "cancelled"
 
@@ -57,9 +60,96 @@ def search(
     NothingFinished
         It was stopped before a candidate had finished.
     """
-    course = _Course(plan, training_set, jobs, watcher or Unwatched())
+    watcher = watcher or Unwatched()
+    ends_at = None if plan.time_budget_s is None else time.monotonic() + plan.time_budget_s
+    course = _Course(plan, training_set, jobs, watcher, ends_at)
     course.run()
-    return course.outcome()
+    outcome = course.outcome()
+    if plan.nested_folds is None or outcome.stopped:
+        return outcome
+    return _with_honest_score(outcome, training_set, jobs, watcher, ends_at)
+
+
+def _with_honest_score(
+    outcome: SearchOutcome,
+    training_set: TrainingSet,
+    jobs: int | None,
+    watcher: SearchWatcher,
+    ends_at: float | None,
+) -> SearchOutcome:
+    """Add how what such a search finds scores on rows that it has not seen.
+
+    The best candidate's own score is too good, since it was chosen for it. In each outer fold the
+    whole search is made again on the other rows. Without the scores if it is stopped meanwhile.
+    """
+    plan = outcome.plan
+    scorer = scorer_of(plan, training_set)
+    scores, processor_s = [], outcome.workers_processor_s
+    outer_folds = folds_of(training_set.labels, training_set.task, plan.nested_folds or 0)
+    for number, (searched_on, scored_on) in enumerate(outer_folds, 1):
+        part = replace(
+            training_set,
+            rows=training_set.rows.iloc[searched_on],
+            labels=training_set.labels[searched_on],
+        )
+        course = _Course(plan, part, jobs, _OuterFold(watcher, number), ends_at)
+        course.run()
+        try:
+            found = course.outcome()
+        except NothingFinished:
+            return replace(outcome, stopped=course.stopped)
+        if found.stopped:
+            return replace(outcome, stopped=found.stopped)
+        held_out = training_set.rows.iloc[scored_on]
+        scores.append(scorer(found.pipeline, held_out, training_set.labels[scored_on])["score"])
+        processor_s += found.workers_processor_s
+    honest = {NESTED_MEAN: float(np.mean(scores)), NESTED_STD: float(np.std(scores))}
+    metrics = {name: value for name, value in honest.items() if math.isfinite(value)}
+    return replace(
+        outcome,
+        metrics={**outcome.metrics, **metrics},
+        workers_processor_s=processor_s,
+        ended_ms=time.time_ns() // 1_000_000,
+    )
+
+
+class _OuterFold:
+    """Who watches the search within an outer fold: keeps its candidates apart from the others'."""
+
+    def __init__(self, watcher: SearchWatcher, number: int) -> None:
+        self._watcher = watcher
+        self._number = number
+
+    def begun(self, model_name: str, candidates: int | None) -> None:
+        """Say nothing: the whole search has told how many there are."""
+
+    def known(self, model_name: str, key: str) -> Mapping[str, Any] | None:
+        return self._watcher.known(model_name, self._own(key))
+
+    def done(
+        self, model_name: str, key: str, candidate: Candidate, scores: Mapping[str, Any]
+    ) -> None:
+        mine = replace(candidate, outer_fold=self._number)
+        self._watcher.done(model_name, self._own(key), mine, scores)
+
+    def stopping(self) -> bool:
+        return self._watcher.stopping()
+
+    def _own(self, key: str) -> str:
+        return json.dumps({**json.loads(key), "outer_fold": self._number}, sort_keys=True)
+
+
+def scorer_of(plan: SearchPlan, training_set: TrainingSet) -> Any:
+    """Return what scores a plan's candidates, see `tracking.service.scoring`."""
+    if training_set.task == "regression":
+        return ErrorScorer(plan.scoring)
+    return FoldScorer(plan.scoring, training_set.labels)
+
+
+def folds_of(labels: NDArray[Any], task: str, count: int) -> Folds:
+    """Return the folds of so many labels, of classes with each in its share."""
+    kind = KFold if task == "regression" else StratifiedKFold
+    return list(kind(count, shuffle=True, random_state=SEED).split(labels, labels))
 
 
 @dataclass(frozen=True)
@@ -80,23 +170,19 @@ class _Course:
         training_set: TrainingSet,
         jobs: int | None,
         watcher: SearchWatcher,
+        ends_at: float | None,
     ) -> None:
         self._plan = plan
         self._training_set = training_set
         self._watcher = watcher
         self._of_numbers = training_set.task == "regression"
-        scorer: Any = (
-            ErrorScorer(plan.scoring)
-            if self._of_numbers
-            else FoldScorer(plan.scoring, training_set.labels)
+        self._workers = FoldWorkers(
+            scorer_of(plan, training_set), training_set.rows, training_set.labels, jobs
         )
-        self._workers = FoldWorkers(scorer, training_set.rows, training_set.labels, jobs)
         self._columns = columns_of(training_set.rows)
-        self._ends_at = (
-            None if plan.time_budget_s is None else time.monotonic() + plan.time_budget_s
-        )
+        self._ends_at = ends_at
         self._begun = 0
-        self._stopped: str | None = None
+        self.stopped: str | None = None
         self._trials: list[_Trial] = []
         self._found: dict[str, FoldScores] = {}
         #: The labels that were predicted, by how many rows there were.
@@ -105,12 +191,13 @@ class _Course:
     def run(self) -> None:
         """Try the candidates, round by round."""
         rounds, left = rounds_of(self._plan, self._training_set)
-        self._watcher.begun(self._plan.model_name, left)
+        searches = 1 + (self._plan.nested_folds or 0)
+        self._watcher.begun(self._plan.model_name, left * searches)
         round_ = next(rounds, None)
         while round_ is not None:
             trials = self._try(round_, left)
             left -= len(round_.candidates)
-            if self._stopped:
+            if self.stopped:
                 return
             try:
                 round_ = rounds.send([self._found[trial.key].mean for trial in trials])
@@ -141,22 +228,21 @@ class _Course:
 
     def _go_on(self) -> bool:
         if self._watcher.stopping():
-            self._stopped = CANCELLED
+            self.stopped = CANCELLED
         # The first candidate is begun in any case: without one there is no outcome.
         elif self._begun and self._ends_at is not None and time.monotonic() > self._ends_at:
-            self._stopped = OUT_OF_TIME
+            self.stopped = OUT_OF_TIME
         self._begun += 1
-        return self._stopped is None
+        return self.stopped is None
 
     def _folds(self, rows: NDArray[np.int64] | None) -> Folds:
         """Return row numbers of the training set, among `rows` only."""
         labels = self._training_set.labels
         labels = labels if rows is None else labels[rows]
         self._labels[None if rows is None else len(rows)] = labels
-        kind = KFold if self._of_numbers else StratifiedKFold
-        folds = kind(self._plan.folds, shuffle=True, random_state=SEED).split(labels, labels)
+        folds = folds_of(labels, self._training_set.task, self._plan.folds)
         if rows is None:
-            return list(folds)
+            return folds
         return [(rows[fitted_on], rows[scored_on]) for fitted_on, scored_on in folds]
 
     def _pipeline(self, values: Mapping[str, Any]) -> Any:
@@ -201,7 +287,7 @@ class _Course:
                 for trial, rank in zip(tried, ranks, strict=True)
             ],
             ended_ms=time.time_ns() // 1_000_000,
-            stopped=self._stopped,
+            stopped=self.stopped,
             workers_processor_s=self._workers.workers_processor_s,
         )
 

@@ -68,7 +68,7 @@ class SearchLeftovers:
                 continue
             if not is_candidate:
                 model = run.tags.get(MODEL_TAG, "")
-                self._keep(run, _plan(job.request, model), found[model])
+                self._keep(run, _plan(job.request, model, found[model]), found[model])
                 self._mlflow.runs.log(run.id, tags={FAILURE_TAG: WHY[status]})
             self._mlflow.runs.terminate(run.id, status)
         with self._database.transaction():
@@ -98,9 +98,12 @@ class SearchLeftovers:
         )
 
 
-def _plan(request: Mapping[str, Any], model_name: str) -> SearchPlan:
-    grid = request["hyperparameters"].get(model_name, {})
-    return SearchPlan(model_name, grid, request["scoring"], request["cv"])
+def _plan(
+    request: Mapping[str, Any], model_name: str, candidates: Sequence[Candidate]
+) -> SearchPlan:
+    """Return what the table of the candidates says of their search: which values they have."""
+    names = dict.fromkeys(name for item in candidates for name in item.values)
+    return SearchPlan(model_name, dict.fromkeys(names, ()), request["scoring"], request["cv"])
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:

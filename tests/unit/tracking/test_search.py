@@ -1,5 +1,6 @@
 """The checks before a search, and one model's search on rows that can be looked through."""
 
+import csv
 import json
 import math
 import os
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.metrics import (
     accuracy_score,
@@ -24,7 +26,9 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_predict
 
+from contracts.tracking import OptimizationRequest
 from modelkit.errors import HyperparametersRefused, ModelNotFound
+from modelkit.features import columns_of
 from modelkit.pipeline import build_pipeline
 from tracking.domain import Candidate, SearchOutcome, SearchPlan, TrainingSet
 from tracking.errors import InvalidSearch, NothingFinished, SearchFailed, UnknownScoring
@@ -38,8 +42,15 @@ from tracking.service.scoring import (
     weighted_metrics,
 )
 from tracking.service.search import SEED, search
-from tracking.service.search_checks import check_folds, check_plans
+from tracking.service.search_checks import check_request, check_rows
+from tracking.service.search_plans import plan_of
 from tracking.service.search_space import candidate_count
+
+RANGES = {
+    "C": {"low": 0.001, "high": 100.0, "log": True},
+    "fit_intercept": [True, False],
+    "max_iter": {"low": 50, "high": 200, "step": 50},
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,36 +69,165 @@ def test_candidates_multiply_and_an_empty_grid_has_one() -> None:
     assert candidate_count({}) == 1
 
 
+def asked(models: list[str], grids: dict[str, Any], **more: Any) -> OptimizationRequest:
+    """Return a request as it comes from JSON."""
+    return OptimizationRequest.model_validate(
+        {
+            "request_information": "optimization",
+            "experiment_name": "e",
+            "experiment_description": "",
+            "experiment_owner": "",
+            "models": models,
+            "hyperparameters": grids,
+            "scoring": "accuracy",
+            "cv": 5,
+            **more,
+        }
+    )
+
+
 @pytest.mark.parametrize(
-    ("models", "grids", "problem"),
+    ("models", "grids", "more", "problem"),
     [
-        (["SVC", "SVC"], {}, "named more than once"),
-        (["SVC"], {"RandomForest": {"n_estimators": [5]}}, "not among the models"),
-        (["SVC"], {"SVC": {"C": [1, 2, 3, 4, 5, 6]}}, "6 candidates; 5 are allowed"),
-        (["SVC"], {"SVC": {"kernel": ["x" * 9000]}}, "longer than"),
-        (["SVC", "Ridge"], {}, "SVC predicts classes, Ridge does not"),
+        (["SVC", "SVC"], {}, {}, "named more than once"),
+        (["SVC"], {"RandomForest": {"n_estimators": [5]}}, {}, "not among the models"),
+        (["SVC"], {"SVC": {"C": [1, 2, 3, 4, 5, 6]}}, {}, "6 candidates; 5 are allowed"),
+        (
+            ["SVC"],
+            {"SVC": {"C": [1, 2]}},
+            {"preprocessing": {"scaling": ["none", "minmax", "robust"]}},
+            "6 candidates; 5 are allowed",
+        ),
+        (["SVC"], {"SVC": {"C": RANGES["C"]}}, {"strategy": "random"}, "20 candidates; 5 are"),
+        (["SVC"], {"SVC": {"C": RANGES["C"]}}, {}, r"SVC\.C: is a distribution; give a list"),
+        (["SVC"], {}, {"n_candidates": 3}, "n_candidates: has no use in a grid"),
+        (["Ridge"], {}, {"calibration": "sigmoid"}, "calibration: is of probabilities"),
+        (["SVC"], {"SVC": {"kernel": ["x" * 9000]}}, {}, "longer than"),
+        (["SVC", "Ridge"], {}, {}, "SVC predicts classes, Ridge does not"),
     ],
 )
 def test_a_search_that_cannot_be_meant_is_refused(
-    models: list[str], grids: dict[str, dict[str, list[object]]], problem: str
+    models: list[str], grids: dict[str, Any], more: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(InvalidSearch, match=problem):
-        check_plans(models, grids, 5)
+        check_request(asked(models, grids, **more), 5)
 
 
 def test_names_and_values_are_checked_before_the_search() -> None:
     with pytest.raises(ModelNotFound, match="'RandomForest'"):
-        check_plans(["Oracle"], {}, 5)
+        check_request(asked(["Oracle"], {}), 5)
     with pytest.raises(HyperparametersRefused, match="no hyperparameter 'sweetness'"):
-        check_plans(["SVC"], {"SVC": {"sweetness": [1]}}, 5)
+        check_request(asked(["SVC"], {"SVC": {"sweetness": [1]}}), 5)
     with pytest.raises(HyperparametersRefused, match="'kernel' parameter"):
-        check_plans(["SVC"], {"SVC": {"kernel": ["rbf", "round"]}}, 5)
+        check_request(asked(["SVC"], {"SVC": {"kernel": ["rbf", "round"]}}), 5)
+    spread = {"C": {"low": -1.0, "high": 1.0}}
+    with pytest.raises(HyperparametersRefused, match="'C' parameter"):
+        check_request(asked(["SVC"], {"SVC": spread}, strategy="tpe", n_candidates=3), 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"low": 2, "high": 1}, "low must be below high"),
+        ({"low": 0, "high": 1, "log": True}, "low must be above 0"),
+        ({"low": 1, "high": 9, "log": True, "step": 2}, "do not go together"),
+        ({"low": 0.5, "high": 9, "type": "int"}, "must be whole numbers"),
+        ({"low": 1, "high": 9, "step": 0}, "greater than 0"),
+        ({"low": 1}, "high"),
+        ({"low": "1", "high": 2}, "valid"),
+        (7, "a valid list of values, or a distribution"),
+        ([], "at least 1 item"),
+    ],
+)
+def test_distributions_that_make_no_sense_are_refused(given: Any, problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        asked(["SVC"], {"SVC": {"C": given}}, strategy="random")
+
+
+def test_a_plan_holds_what_all_pipelines_are_to_have() -> None:
+    request = asked(
+        ["SVC"],
+        {"SVC": {"C": {"low": 1, "high": 10}, "preprocessing.scaling": ["none"]}},
+        strategy="random",
+        preprocessing={"scaling": ["robust"], "numeric_imputation": ["mean", "median"]},
+        calibration="sigmoid",
+        time_budget_s=5,
+        nested_cv=3,
+    )
+    plan = plan_of(request, "SVC")
+    assert plan.grid == {
+        "preprocessing.scaling": ["none"],
+        "preprocessing.numeric_imputation": ["mean", "median"],
+        "calibration": ["sigmoid"],
+        "C": {"low": 1, "high": 10},
+    }
+    assert (plan.strategy, plan.time_budget_s, plan.nested_folds) == ("random", 5, 3)
+    assert plan_of(asked(["SVC"], {}), "SVC") == SearchPlan("SVC", {}, "accuracy", 5)
 
 
 def test_folds_are_at_most_the_rows_of_the_rarest_class(rows: TrainingSet) -> None:
-    check_folds(20, rows)
-    with pytest.raises(InvalidSearch, match="at most 20"):
-        check_folds(21, rows)
+    check_rows(asked(["SVC"], {}, cv=20), rows)
+    with pytest.raises(InvalidSearch, match="cv: must be at most 20"):
+        check_rows(asked(["SVC"], {}, cv=21), rows)
+    check_rows(asked(["SVC"], {}, cv=15, nested_cv=4), rows)
+    with pytest.raises(InvalidSearch, match=r"cv: must be at most 15, .* beside an outer fold"):
+        check_rows(asked(["SVC"], {}, cv=16, nested_cv=4), rows)
+    with pytest.raises(InvalidSearch, match="nested_cv: must be at most 20"):
+        check_rows(asked(["SVC"], {}, nested_cv=21), rows)
+
+
+def test_calibration_needs_rows_beside_the_folds(rows: TrainingSet) -> None:
+    few = replace(rows, rows=rows.rows[::4], labels=rows.labels[::4])
+    check_rows(asked(["SVC"], {}, cv=5), few)
+    with pytest.raises(InvalidSearch, match="calibration: needs 5 rows of each class"):
+        check_rows(asked(["SVC"], {}, cv=5, calibration="isotonic"), few)
+    with pytest.raises(InvalidSearch, match="calibration: needs 5 rows of each class"):
+        check_rows(asked(["SVC"], {"SVC": {"calibration": [None, "sigmoid"]}}, cv=5), few)
+    check_rows(asked(["SVC"], {}, cv=5, calibration="isotonic"), rows)
+
+
+def test_choices_of_the_pipeline_are_searched_and_reach_the_best(rows: TrainingSet) -> None:
+    request = asked(
+        ["SVC"],
+        {"SVC": {"C": [1.0], "calibration": [None, "sigmoid"]}},
+        preprocessing={"scaling": ["standard", "none"]},
+    )
+    found = search(plan_of(request, "SVC"), rows)
+    assert len(found.candidates) == 4
+    again = build_pipeline("SVC", found.best, columns_of(rows.rows), rows.classes)
+    assert again.fit(rows.rows, rows.labels).predict(rows.rows).tolist() == (
+        found.pipeline.predict(rows.rows).tolist()
+    )
+    lines = list(csv.DictReader(candidates_csv(found).splitlines()))
+    assert {name: json.loads(lines[0][name]) for name in found.best} == found.best
+
+
+def test_a_nested_score_is_of_rows_that_the_search_did_not_see(rows: TrainingSet) -> None:
+    plan = SearchPlan("DecisionTree", {"max_depth": [1, 3, None]}, "accuracy", 3, nested_folds=4)
+    watched = Notebook()
+    found = search(plan, rows, watcher=watched)
+    scores = []
+    outer = StratifiedKFold(4, shuffle=True, random_state=SEED)
+    for searched_on, scored_on in outer.split(rows.rows, rows.labels):
+        inner = GridSearchCV(
+            build_pipeline("DecisionTree", {}, ["a", "b", "c"]),
+            {"model__max_depth": [1, 3, None]},
+            cv=StratifiedKFold(3, shuffle=True, random_state=SEED),
+        ).fit(rows.rows.iloc[searched_on], rows.labels[searched_on])
+        scores.append(inner.score(rows.rows.iloc[scored_on], rows.labels[scored_on]))
+    assert found.metrics["model_nested_cv_mean"] == pytest.approx(np.mean(scores))
+    assert found.metrics["model_nested_cv_std"] == pytest.approx(np.std(scores))
+    assert watched.planned == [3 * 5]
+    assert Counter(item.outer_fold for item in watched.candidates) == {
+        None: 3, 1: 3, 2: 3, 3: 3, 4: 3
+    }  # fmt: skip
+    cut = Notebook(most=5)
+    part = search(plan, rows, watcher=cut)
+    assert part.stopped == "cancelled" and "model_nested_cv_mean" not in part.metrics
+    assert part.best == found.best
+    later = Notebook(cut.kept)
+    assert search(plan, rows, watcher=later).metrics == found.metrics
+    assert len(later.kept) == 15 - 5
 
 
 def test_scorings_are_those_that_fit_classification() -> None:
@@ -99,7 +239,40 @@ def test_scorings_are_those_that_fit_classification() -> None:
     with pytest.raises(UnknownScoring):
         check_scoring("roc_auc", [0, 1, 2])
     check_scoring("roc_auc", [0, 1])
-    assert set(scorer_names([0, 1, 2])) < set(scorer_names([0, 1]))
+    two, three = set(scorer_names(["no", "yes"])), set(scorer_names([0, 1, 2]))
+    assert three - two == {"top_k_accuracy"} and two == set(scorer_names([0, 1]))
+
+
+@pytest.mark.parametrize("names", [(0, 1), ("ham", "spam"), (False, True), (1, 2)])
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        "average_precision",
+        "d2_brier_score",
+        "f1",
+        "jaccard",
+        "neg_brier_score",
+        "precision",
+        "recall",
+        "roc_auc",
+    ],
+)
+def test_of_two_classes_the_second_is_the_positive_one(
+    rows: TrainingSet, scoring: str, names: tuple[Any, Any]
+) -> None:
+    two = rows.labels < 2
+    positions = rows.labels[two]
+    named = replace(rows, rows=rows.rows[two], labels=np.array(names)[positions], classes=names)
+    check_scoring(scoring, names)
+    plan = SearchPlan("LogisticRegression", {"C": [0.01, 1.0]}, scoring, 4)
+    plain = GridSearchCV(
+        build_pipeline("LogisticRegression", {}, ["a", "b", "c"]),
+        {"model__C": [0.01, 1.0]},
+        scoring=scoring,
+        cv=StratifiedKFold(4, shuffle=True, random_state=SEED),
+    ).fit(rows.rows[two], positions)
+    found = [item.mean_score for item in search(plan, named).candidates]
+    assert found == pytest.approx(plain.cv_results_["mean_test_score"].tolist())
 
 
 def test_weighted_metrics_by_hand() -> None:
@@ -240,9 +413,9 @@ def test_errors_that_are_no_numbers_are_left_out() -> None:
 
 
 def test_folds_of_a_regression_have_two_rows_each(numbers: TrainingSet) -> None:
-    check_folds(100, numbers)
+    check_rows(asked(["Ridge"], {}, cv=100), numbers)
     with pytest.raises(InvalidSearch, match="at most 100, so that every fold has two rows"):
-        check_folds(101, numbers)
+        check_rows(asked(["Ridge"], {}, cv=101), numbers)
 
 
 def test_scorers_go_with_the_task() -> None:
@@ -325,11 +498,6 @@ def test_a_grid_is_searched_as_scikit_learn_does(
     assert found.pipeline.predict(rows.rows).tolist() == plain.predict(rows.rows).tolist()
 
 
-RANGES = {
-    "C": {"low": 0.001, "high": 100.0, "log": True},
-    "fit_intercept": [True, False],
-    "max_iter": {"low": 50, "high": 200, "step": 50},
-}
 PLANS = {
     "grid": SearchPlan("LogisticRegression", {"C": [0.01, 0.1, 1, 10]}, "accuracy", 3),
     "random": SearchPlan("LogisticRegression", RANGES, "accuracy", 3, "random", 8),
