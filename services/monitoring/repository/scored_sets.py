@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session, scoped_session
 from contracts.vocabulary import DEFAULT_DATASET, SetName
 from monitoring.errors import ModelNotSet, ModelNotTrained, SetNotScored
 from monitoring.service.comparison import PREDICTION, Comparison
-from schema.day_numbers import days_since_1970
 from monitoring.service.sampling import sample_numbers
+from schema.day_numbers import days_since_1970
 from schema.sets import Dataset, LoadedSets, SetLoad
 from schema.tables import DatasetRow, DeploymentRow, ModelVersionRow, ScoringRow
 
