@@ -6,7 +6,7 @@ from pydantic import Field
 
 from servicekit.wire import AnswerModel, RequestModel
 
-JobKindName = Literal["train", "retrain"]
+JobKindName = Literal["train", "retrain", "scoring"]
 JobStateName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-JobKind = Literal["train", "retrain"]
+JobKind = Literal["train", "retrain", "scoring"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 RunsEnd = Literal["FAILED", "KILLED"]
