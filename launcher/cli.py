@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PROGRAM_NAMES = ("postgres", "mlflow", "simulator", "ml_model", "tracking", "monitoring", "jobs")
 
+STAGE_NAMES = ("load", "tune", "train", "evaluate", "monitor")
+
 DESCRIPTION = """\
 Cellar: a machine-learning suite in five containers, or as local processes.
 
@@ -24,6 +26,7 @@ Cellar: a machine-learning suite in five containers, or as local processes.
   demo            start it and walk a wine classifier through its whole life
   test            install the test tools and run every test
   status          what runs where, and in which version
+  stage NAME      one part of the lifecycle, for the stages of dvc.yaml (docs/dvc.md)
   logs [SERVICE]  what the services have written
   doctor          look for what is wrong, and say what to do about it
   down            stop the suite; --volumes also removes what it stored
@@ -84,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
         help="lint, types, unit, docs, integration, contract, e2e, pages, postman, containers;"
         " default: all but containers",
     )
+    stage = add("stage", "run one part of the lifecycle, as dvc.yaml does")
+    stage.add_argument("stage", choices=STAGE_NAMES, metavar="NAME", help=", ".join(STAGE_NAMES))
     down = add("down", "stop the suite")
     down.add_argument("--volumes", action="store_true", help="remove what it stored as well")
     down.add_argument("--yes", action="store_true", help="do not ask before removing")
@@ -233,6 +238,12 @@ def _demo(options: argparse.Namespace) -> int:
     return run_demo(suite_for(options))
 
 
+def _stage(options: argparse.Namespace) -> int:
+    from launcher.stages import run_stage
+
+    return run_stage(suite_for(options), options.stage, ROOT)
+
+
 def _show_places(suite: "Suite") -> None:
     from launcher.terminal import console
 
@@ -248,6 +259,7 @@ def _show_places(suite: "Suite") -> None:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "up": _up,
     "demo": _demo,
+    "stage": _stage,
     "down": _down,
     "logs": _logs,
     "status": _status,

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import requests
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from launcher.errors import LaunchError
-from launcher.readiness import session
+from launcher.client import Client
 from launcher.suite import Suite
 from launcher.suite_settings import SERVICES
 from launcher.terminal import console, step
@@ -41,7 +39,6 @@ WINES: tuple[tuple[list[float], int], ...] = (
 ONLINE_REQUESTS = 60
 MANAGEMENT = "/root/tracking/model_management"
 EXPERIMENTS = "/root/tracking/experiments"
-TIMEOUT_S = 300
 
 
 @dataclass
@@ -58,43 +55,6 @@ class Story:
     """Counts of Evidently's tests, `retraining_needed` and `reasons`."""
     slots: dict[str, Any] = field(default_factory=dict)
     """What `GET /slots` answered after the canary."""
-
-
-class Client:
-    """Requests that have to succeed."""
-
-    def __init__(self, suite: Suite) -> None:
-        self._suite = suite
-
-    def ask(self, method: str, service: str, path: str, body: object = None) -> Any:
-        """Return the JSON of an answer; see `send` for errors."""
-        return self.send(method, service, path, body).json()
-
-    def send(self, method: str, service: str, path: str, body: object = None) -> requests.Response:
-        """Send a request.
-
-        Raises
-        ------
-        LaunchError
-            No answer, or one that is no success: names the call and shows the answer.
-        """
-        url = self._suite.settings.url(service) + path
-        sent = f"{method} {url}" + (f" {body}" if body is not None else "")
-        try:
-            answer = session.request(method, url, json=body, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
-            raise LaunchError(
-                f"{service} does not answer: {sent}",
-                "Look at ./launch.sh status and ./launch.sh logs.",
-                str(error),
-            ) from None
-        if not answer.ok:
-            raise LaunchError(
-                f"{service} answered {answer.status_code} to {sent}",
-                f"Look at ./launch.sh logs {service}.",
-                answer.text,
-            )
-        return answer
 
 
 def run_demo(suite: Suite) -> int:

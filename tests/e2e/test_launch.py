@@ -136,6 +136,19 @@ def test_up_again_changes_nothing(launch: Launch) -> None:
     assert after <= before
 
 
+def test_the_demo_tells_the_whole_story(launch: Launch) -> None:
+    shown = launch.run("demo")
+
+    assert shown.count("✓") == 15
+    assert "LogisticRegression *" in shown and "RandomForest" in shown and "SVC" in shown
+    for figure in ("98.1%", "100.0%", "66.7%", "33 passed, 53 failed of 86"):
+        assert figure in shown
+    assert "Retraining needed: yes" in shown
+    assert f"{launch.url('monitoring')}/dashboard" in shown
+    page = (launch.places.demo / "report.html").read_text(encoding="utf-8")
+    assert "proanthocyanins" in page
+
+
 def test_no_password_is_on_a_command_line_or_in_a_log(launch: Launch) -> None:
     values = read_env_file(launch.places.env_file)
     secrets = {value for name, value in values.items() if name.endswith("PASSWORD")}
