@@ -6,8 +6,8 @@ from pydantic import Field
 
 from servicekit.wire import AnswerModel, RequestModel
 
-TrainingKindName = Literal["train", "retrain"]
-JobKindName = Literal["train", "retrain", "search"]
+TrainingKindName = Literal["train", "retrain", "scoring"]
+JobKindName = Literal["train", "retrain", "scoring", "search"]
 JobStateName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 

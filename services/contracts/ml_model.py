@@ -1,8 +1,8 @@
 """What the ML service takes and answers; tracking's `setting` sends `SetModelRequest`."""
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET, SetName, Task
 from servicekit.wire import AnswerModel, RequestModel
@@ -45,6 +45,16 @@ class MLRequest(RequestModel):
         lt=2**31,
         description="Default: the version the model is trained on; for training, the newest",
     )
+    wait: bool = Field(
+        default=True,
+        description="false: answer 202 at once with the job that scores; not for training",
+    )
+
+    @model_validator(mode="after")
+    def _waits_for_training(self) -> Self:
+        if self.dataset == "training" and not self.wait:
+            raise ValueError("wait is for testing and production; POST /train trains as a job.")
+        return self
 
 
 class MLAnswer(AnswerModel):
@@ -65,7 +75,8 @@ class MLAnswer(AnswerModel):
     task: Task
     metrics: dict[str, float] = Field(
         description="`accuracy`; of a regression `r2`, `mae`, `rmse`, `median_absolute_error` and, "
-        "where the target is never 0, `mape`"
+        "where the target is never 0, `mape`. A set that was scored as a job has `f1_score`, "
+        "`precision` and `recall` beside the accuracy, weighted by the classes' rows"
     )
 
 

@@ -2,17 +2,21 @@
 
 from flask import Flask
 
+from jobkit.service.jobs import JobService
 from ml_model.controller.dashboard import DashboardResource
 from ml_model.controller.ml import MLResource, SetModelResource
 from ml_model.inference_routes import inference_routes
 from ml_model.prediction_routes import Predictions
+from ml_model.repository.jobs import TrainingJobs
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.model_uris import ModelUris
 from ml_model.repository.serving_models import SqlServingModels
 from ml_model.repository.sets import SqlSets
 from ml_model.service.deployment import DeploymentService
+from ml_model.service.job_waiting import JobWaiting
 from ml_model.service.scoring import ScoringService
+from ml_model.service.scoring_requests import ScoringRequests
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.serving_state import ServingState
 from ml_model.service.training import TrainingService
@@ -53,10 +57,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     state = ServingState(database, ledger, serving)
     deployments = DeploymentService(database, ledger)
+    jobs = JobService(database, TrainingJobs(database.session))
+    waiting = JobWaiting(
+        jobs, wait_s=settings.train_wait_s, most_waiting=max(1, settings.threads // 2)
+    )
+    scoring = ScoringService(database, ledger, sets, store)
     services = {
         "deployments": deployments,
         "training": TrainingService(database, ledger, sets, store, serving, state),
-        "scoring": ScoringService(database, ledger, sets, store),
+        "scoring": ScoringRequests(scoring, jobs, waiting),
     }
     predictions = Predictions(settings, database, state)
     app = create_service(
@@ -71,7 +80,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             *slot_routes(database, serving, state),
             Route(DashboardResource, "/dashboard", {"port": settings.dashboard_port}),
             *predictions.routes(),
-            *training_routes(settings, database),
+            *training_routes(settings, database, jobs, waiting),
             *inference_routes(settings, database, serving),
         ],
         checks={

@@ -1,6 +1,6 @@
 """What can stand in the way of training and scoring."""
 
-from servicekit.errors import Conflict, Impossible, Invalid, NotFound, Unavailable
+from servicekit.errors import Conflict, DomainError, Impossible, Invalid, NotFound, Unavailable
 
 
 class ModelNotSet(Conflict):
@@ -133,6 +133,12 @@ class JobCancelled(Conflict):
     """Job cancelled."""
 
     advice = "The job was cancelled before it ended; nothing of it was kept."
+
+
+class JobFailed(DomainError):
+    """Job failed."""
+
+    advice = "The fault is ours; see the log of the jobs."
 
 
 class NoNewRows(Conflict):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
 from ml_model.domain import Deployment, SetPredictions, canonical, reason
@@ -16,6 +17,8 @@ from modelkit.features import columns_of, feature_frame
 from modelkit.pipeline import PIPELINE_VERSION, build_pipeline, forget_rare_texts
 from modelkit.storage import environment
 from modelkit.validation import check_task
+
+NO_LABEL = "No row of the set has a label to score against."
 
 
 def training_fingerprint(
@@ -90,22 +93,15 @@ def predict(
         The model refuses these rows, none of them has a label, or a regression has one label
         alone or predicts no finite number.
     """
-    labelled = rows[target].notna().to_numpy(dtype=bool)
+    labelled = labelled_rows(rows, target)
     if not labelled.any():
-        raise ScoringFailed("No row of the set has a label to score against.")
-    features = features_of(rows, target)
-    try:
-        found = pipeline.predict(features)
-        probabilities = _probabilities(pipeline, features, [str(label) for label in classes])
-    except (ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
-        raise ScoringFailed(reason(error)) from error
+        raise ScoringFailed(NO_LABEL)
+    predicted, probabilities = predict_rows(pipeline, features_of(rows, target), classes)
     truth = rows[target][labelled].to_list()
     if classes:
-        predicted = _texts(found.tolist())
-        metrics = {"accuracy": float(np.mean(predicted[labelled] == _texts(truth)))}
+        metrics = {"accuracy": float(np.mean(predicted[labelled] == texts(truth)))}
     else:
-        predicted = np.asarray(found, np.float64)
-        metrics = _errors(predicted, predicted[labelled], truth)
+        metrics = _errors(predicted[labelled], truth)
     return SetPredictions(
         sample_ids=rows.index.to_numpy(dtype=np.int64),
         predicted=predicted,
@@ -115,30 +111,64 @@ def predict(
     )
 
 
-def _errors(
-    predicted: NDArray[np.float64], judged: NDArray[np.float64], truth: Sequence[Any]
-) -> dict[str, float]:
-    if not np.isfinite(predicted).all():
+def labelled_rows(rows: pd.DataFrame, target: str) -> NDArray[np.bool_]:
+    """Return which rows have a label (n_rows,)."""
+    return rows[target].notna().to_numpy(dtype=bool)
+
+
+def predict_rows(
+    pipeline: Pipeline, features: pd.DataFrame, classes: Sequence[Any]
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Return what the pipeline predicts for a `feature_frame`, labelled or not.
+
+    Classes as texts (n_rows,) with probabilities (n_rows, n_classes) in the order of `classes`,
+    None where the model has none; of a regression, whose `classes` are none, numbers.
+
+    Raises
+    ------
+    ScoringFailed
+        The model refuses these rows, or a regression predicts no finite number.
+    """
+    try:
+        # Once for both questions.
+        ready = features if len(pipeline) == 1 else pipeline[:-1].transform(features)
+        model = pipeline[-1]
+        own = model.predict_proba(ready) if hasattr(model, "predict_proba") else None
+        if own is not None and type(model).predict is RandomForestClassifier.predict:
+            # As it does itself, after it has asked all its trees once more.
+            found = model.classes_.take(np.argmax(own, axis=1), axis=0)
+        else:
+            found = model.predict(ready)
+    except (ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
+        raise ScoringFailed(reason(error)) from error
+    if classes:
+        return texts(found.tolist()), _in_order(own, model, [str(label) for label in classes])
+    numbers = np.asarray(found, np.float64)
+    if not np.isfinite(numbers).all():
         raise ScoringFailed("The model predicts no finite number for some row.")
+    return numbers, None
+
+
+def _errors(judged: NDArray[np.float64], truth: Sequence[Any]) -> dict[str, float]:
     metrics, notes = regression_metrics([float(number) for number in truth], judged.tolist())
     if "r2" not in metrics:
         raise ScoringFailed(" ".join(notes))
     return metrics
 
 
-def _texts(labels: Sequence[Any]) -> NDArray[Any]:
+def texts(labels: Sequence[Any]) -> NDArray[Any]:
+    """Return labels as they are compared and stored (n,)."""
     return np.asarray([str(label) for label in labels], dtype=object)
 
 
-def _probabilities(
-    pipeline: Pipeline, features: pd.DataFrame, classes: Sequence[str]
+def _in_order(
+    own: NDArray[np.float64] | None, model: Any, classes: Sequence[str]
 ) -> NDArray[np.float64] | None:
     """Return probabilities in the dataset's class order; 0 for a class unknown to the model."""
-    if not hasattr(pipeline, "predict_proba"):
+    if own is None:
         return None
-    own = pipeline.predict_proba(features)
-    column_of = {str(label): number for number, label in enumerate(pipeline.classes_)}
-    ordered = np.zeros((len(features), len(classes)))
+    column_of = {str(label): number for number, label in enumerate(model.classes_)}
+    ordered = np.zeros((len(own), len(classes)))
     for number, label in enumerate(classes):
         if label in column_of:
             ordered[:, number] = own[:, column_of[label]]

@@ -26,7 +26,8 @@ class Settings(ServiceSettings):
     """Jobs (trainings) that run at the same time, each in a process of its own."""
 
     train_wait_s: float = Field(default=600.0, ge=0, le=86_400)
-    """Seconds that `POST /train` waits for its job; then it answers 202 with the job."""
+    """Seconds that `POST /train`, and `POST /root/ml` of a long set, waits for its job; then it
+    answers 202 with the job."""
 
     retrain_threshold_rows: int = Field(default=10, ge=1, le=1_000_000)
     """New labelled rows of a dataset from which on a retraining starts by itself."""

@@ -14,6 +14,7 @@ from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.sets import SqlSets
 from ml_model.repository.training_rows import SqlTrainingRows
 from ml_model.service.dataset_loading import DatasetLoading
+from ml_model.service.job_waiting import JobWaiting
 from ml_model.service.online_training import OnlineTraining
 from ml_model.service.train_requests import TrainRequests
 from ml_model.settings import Settings
@@ -22,10 +23,11 @@ from servicekit.clients import ServiceClient
 from servicekit.database import Database
 
 
-def training_routes(settings: Settings, database: Database) -> list[Route]:
+def training_routes(
+    settings: Settings, database: Database, service: JobService, waiting: JobWaiting
+) -> list[Route]:
     """Return the routes; nothing is connected."""
     session = database.session
-    jobs = TrainingJobs(session)
     simulator = ServiceClient(
         "simulator",
         settings.simulator_url,
@@ -33,17 +35,11 @@ def training_routes(settings: Settings, database: Database) -> list[Route]:
         read_timeout_s=settings.read_timeout_s,
     )
     loading = DatasetLoading(database, SqlSets(session), simulator)
-    service = JobService(database, jobs)
-    trainings = TrainRequests(
-        service,
-        loading,
-        wait_s=settings.train_wait_s,
-        most_waiting=max(1, settings.threads // 2),
-    )
+    trainings = TrainRequests(service, loading, waiting)
     online = OnlineTraining(
         database,
         SqlTrainingRows(session),
-        jobs,
+        TrainingJobs(session),
         SqlLedger(session),
         loading,
         settings.retrain_threshold_rows,

@@ -26,6 +26,7 @@ WRITES: Mapping[str, Mapping[str, str]] = {
         "rollouts": "INSERT, UPDATE",
         "rollout_decisions": "INSERT",
         "scorings": "INSERT, UPDATE, DELETE",
+        "scoring_parts": "INSERT, UPDATE, DELETE",
         "predictions": "INSERT, UPDATE, DELETE",
         # SELECT ... FOR SHARE on the loaded set asks for UPDATE on some column.
         "set_loads": "UPDATE (loaded_at)",

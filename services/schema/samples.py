@@ -63,6 +63,9 @@ LONGEST_NAME_BYTES = 63
 CHUNK_ROWS = 50_000
 """Rows that are in memory at the same time while a table of any length is written or read."""
 
+LARGEST_PART_CELLS = 2_000_000
+"""Cells of a part of a set: 16 MB as numbers, of which a pipeline makes some copies."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -402,14 +405,55 @@ def read_rows(
     object, boolean or datetime64[us] (UTC); NULL is NaN, <NA>, None or NaT. Floats are exactly
     those that were written. An empty set gives an empty frame.
     """
+    return _read_samples(
+        connection,
+        dataset_name,
+        version,
+        columns,
+        sql.SQL("set_name = {}{} ORDER BY row_number").format(
+            sql.Literal(set_name), _one_of("row_number", "int4", row_numbers)
+        ),
+    )
+
+
+def read_part(
+    connection: PgConnection,
+    dataset_name: str,
+    version: int,
+    set_name: str,
+    columns: Sequence[Column],
+    ids: range,
+) -> pd.DataFrame:
+    """Return those rows of a set whose `sample_id` lies in `ids`, by it; types as `read_rows`.
+
+    Rows of a load have ids in the order in which they were written, so a part is read from one
+    place of the table, whatever the order of the set's row numbers.
+    """
+    # The name is compared as an expression, which no index holds: the planner might choose the
+    # index on set and row number, and go through the whole set for each of its parts.
+    return _read_samples(
+        connection,
+        dataset_name,
+        version,
+        columns,
+        sql.SQL(
+            "sample_id >= {} AND sample_id < {} AND set_name || '' = {} ORDER BY sample_id"
+        ).format(sql.Literal(ids.start), sql.Literal(ids.stop), sql.Literal(set_name)),
+    )
+
+
+def _read_samples(
+    connection: PgConnection,
+    dataset_name: str,
+    version: int,
+    columns: Sequence[Column],
+    condition: sql.Composable,
+) -> pd.DataFrame:
     types: dict[str, FieldType] = {"sample_id": "int8", **_field_types(columns)}
-    query = sql.SQL(
-        "SELECT {columns} FROM {table} WHERE set_name = {set_name}{chosen} ORDER BY row_number"
-    ).format(
+    query = sql.SQL("SELECT {columns} FROM {table} WHERE {condition}").format(
         columns=sql.SQL(", ").join(map(sql.Identifier, types)),
         table=table_name(dataset_name, version),
-        set_name=sql.Literal(set_name),
-        chosen=_one_of("row_number", "int4", row_numbers),
+        condition=condition,
     )
     return copy_out(connection, query, types, index="sample_id")
 
@@ -421,6 +465,36 @@ def _one_of(column: str, type_: FieldType, values: NDArray[np.int64] | None) -> 
     # As one text: a list of so many literals would take PostgreSQL longer to read than the rows.
     listed = sql.Literal("{" + ",".join(map(str, values.tolist())) + "}")
     return sql.SQL(" AND {} = ANY({}::{}[])").format(sql.Identifier(column), listed, sql.SQL(type_))
+
+
+def parts_of_set(
+    connection: PgConnection, dataset_name: str, version: int, set_name: str, n_columns: int
+) -> list[range]:
+    """Return the ranges of `sample_id` in which a set of any length is read, part by part.
+
+    A part holds at most `rows_per_part` rows. The same set has the same parts.
+    """
+    statement = sql.SQL(
+        # With the count it is one pass over the table; without, a walk along the key's index.
+        "SELECT min(sample_id), max(sample_id), count(*) FROM {} WHERE set_name = %s"
+    ).format(table_name(dataset_name, version))
+    with connection.cursor() as cursor:
+        cursor.execute(statement, (set_name,))
+        first, last, row_count = cursor.fetchone() or (None, None, 0)
+    if not row_count:
+        return []
+    at_once = rows_per_part(n_columns)
+    return [
+        range(start, min(start + at_once, last + 1)) for start in range(first, last + 1, at_once)
+    ]
+
+
+def rows_per_part(n_columns: int) -> int:
+    """Return how many rows of so many columns are predicted at once.
+
+    `CHUNK_ROWS`, fewer of a wide table: what a part takes in memory does not grow with the table.
+    """
+    return min(CHUNK_ROWS, max(1, LARGEST_PART_CELLS // n_columns))
 
 
 def replace_predictions(
@@ -443,6 +517,59 @@ def replace_predictions(
             " WHERE model_version_id = %s AND dataset_id = %s AND set_name = %s",
             (model_version_id, dataset_id, set_name),
         )
+    _append_predictions(
+        connection,
+        model_version_id,
+        dataset_id,
+        set_name,
+        sample_ids,
+        predicted,
+        probabilities,
+        task,
+    )
+
+
+def replace_part_of_predictions(
+    connection: PgConnection,
+    model_version_id: int,
+    dataset_id: int,
+    set_name: str,
+    ids: range,
+    sample_ids: NDArray[np.int64],
+    predicted: NDArray[Any],
+    probabilities: NDArray[np.float64] | None,
+    task: str,
+) -> None:
+    """Do as `replace_predictions` to the part of a set whose `sample_id` lies in `ids`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            # As in `read_part`: along the key, not along the index on the set.
+            "DELETE FROM predictions WHERE model_version_id = %s AND dataset_id = %s"
+            " AND sample_id >= %s AND sample_id < %s AND set_name || '' = %s",
+            (model_version_id, dataset_id, ids.start, ids.stop, set_name),
+        )
+    _append_predictions(
+        connection,
+        model_version_id,
+        dataset_id,
+        set_name,
+        sample_ids,
+        predicted,
+        probabilities,
+        task,
+    )
+
+
+def _append_predictions(
+    connection: PgConnection,
+    model_version_id: int,
+    dataset_id: int,
+    set_name: str,
+    sample_ids: NDArray[np.int64],
+    predicted: NDArray[Any],
+    probabilities: NDArray[np.float64] | None,
+    task: str,
+) -> None:
     columns: dict[str, tuple[FieldType, Cells]] = {
         "model_version_id": ("int8", model_version_id),
         "dataset_id": ("int8", dataset_id),

@@ -187,6 +187,39 @@ class LoadedSets:
         self._check_unchanged(load)
         return rows
 
+    def parts(self, load: SetLoad) -> list[range]:
+        """Return the ranges of `sample_id` in which the set is read part by part.
+
+        Raises
+        ------
+        SetChanged
+            The set was loaded anew since `load` was read.
+        """
+        dataset = load.dataset
+        found = samples.parts_of_set(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            load.set_name,
+            len(dataset.features) + 1,
+        )
+        self._check_unchanged(load)
+        return found
+
+    def read_part(self, load: SetLoad, ids: range) -> pd.DataFrame:
+        """Return rows as `read_rows` does, but those of one part, by `sample_id`."""
+        dataset = load.dataset
+        rows = samples.read_part(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            load.set_name,
+            [*dataset.features, dataset.target],
+            ids,
+        )
+        self._check_unchanged(load)
+        return rows
+
     def read_predictions(
         self, load: SetLoad, model_version_id: int, sample_ids: NDArray[np.int64] | None = None
     ) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """The dataset database as a service sees it: a session per request and one way to commit."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import psycopg2
 from flask import Flask
@@ -46,6 +47,7 @@ class Database:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._alchemy = SQLAlchemy()
+        self._app: Flask | None = None
 
     def init_app(self, app: Flask) -> None:
         """Bind to the application; no connection is made."""
@@ -63,12 +65,18 @@ class Database:
             },
         }
         self._alchemy.init_app(app)
+        self._app = app
         app.extensions["cellar_database"] = self
 
     @property
     def session(self) -> "scoped_session[Session]":
         """The session of the running request (application context)."""
         return self._alchemy.session  # type: ignore[return-value]
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Give a thread of one's own a session of its own, closed when the block ends."""
+        assert self._app is not None  # noqa: S101 - bound by the composition root
+        return self._app.app_context()
 
     @contextmanager
     def transaction(self) -> Iterator["scoped_session[Session]"]:

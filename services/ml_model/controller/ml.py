@@ -9,8 +9,13 @@ from contracts.ml_model import (
     SetModelAnswer,
     SetModelRequest,
 )
+from contracts.training import JobStartedAnswer
+from jobkit.controller.jobs import job_answer
+from jobkit.job import Job
+from ml_model.domain import Score
 from ml_model.service.deployment import DeploymentService
-from ml_model.service.scoring import ScoringService
+from ml_model.service.job_waiting import outcome_of
+from ml_model.service.scoring_requests import ScoringRequests
 from ml_model.service.training import TrainingService
 from servicekit.api import endpoint
 
@@ -19,7 +24,7 @@ class MLResource(Resource):  # type: ignore[misc]
     """`GET` and `POST /root/ml`."""
 
     def __init__(
-        self, deployments: DeploymentService, training: TrainingService, scoring: ScoringService
+        self, deployments: DeploymentService, training: TrainingService, scoring: ScoringRequests
     ) -> None:
         self._deployments = deployments
         self._training = training
@@ -44,32 +49,50 @@ class MLResource(Resource):  # type: ignore[misc]
     @endpoint(
         summary="Train the model that is set, or score a set with the trained one",
         body=MLRequest,
-        answers={200: MLAnswer},
-        errors=(400, 404, 409, 422),
+        answers={200: MLAnswer, 202: JobStartedAnswer},
+        errors=(400, 404, 409, 422, 503),
         example={"dataset": "training"},
     )
-    def post(self, body: MLRequest) -> MLAnswer:
+    def post(self, body: MLRequest) -> object:
         """`training` fits impute, scale and model together on the training set only, registers
         the pipeline in MLflow and scores the set; the other two are scored with it. Each row's
-        prediction is stored. 409 names the call that is due first; 422 passes on why the
-        estimator refuses, or names the models that fit the dataset.
+        prediction is stored. A set of more than 50,000 rows (fewer where it has more than 40
+        columns) is scored as a job, whose end is waited for; 202 with the job where that takes
+        longer, or with `"wait": false`. 409 names the call that is due first; 422 passes on why
+        the estimator refuses, or names the models that fit the dataset.
         """
         if body.dataset == "training":
-            result = self._training.train(body.dataset_name, body.dataset_version)
-        else:
-            result = self._scoring.score(body.dataset, body.dataset_name, body.dataset_version)
-        return MLAnswer(
-            message=result.message,
-            score=result.score,
-            model_name=result.version.model_name,
-            registered_model_name=result.version.registered_name,
-            model_version=str(result.version.version),
-            dataset_name=result.dataset_name,
-            dataset_version=result.dataset_version,
-            rows=result.rows,
-            task=result.task,
-            metrics=dict(result.metrics),
+            return _answer(self._training.train(body.dataset_name, body.dataset_version))
+        found = self._scoring.score(
+            body.dataset, body.dataset_name, body.dataset_version, wait=body.wait
         )
+        return _answer(found) if isinstance(found, Score) else _answer_of_job(found)
+
+
+def _answer(score: Score) -> MLAnswer:
+    return MLAnswer(
+        message=score.message,
+        score=score.score,
+        model_name=score.version.model_name,
+        registered_model_name=score.version.registered_name,
+        model_version=str(score.version.version),
+        dataset_name=score.dataset_name,
+        dataset_version=score.dataset_version,
+        rows=score.rows,
+        task=score.task,
+        metrics=dict(score.metrics),
+    )
+
+
+def _answer_of_job(job: Job) -> object:
+    if job.finished:
+        result = outcome_of(job)
+        return MLAnswer.model_validate({name: result[name] for name in MLAnswer.model_fields})
+    message = f"The scoring goes on: GET /jobs/{job.id} says how far it is."
+    started = JobStartedAnswer(
+        status=job.state, message=message, job_id=job.id, job=job_answer(job)
+    )
+    return started, 202
 
 
 class SetModelResource(Resource):  # type: ignore[misc]

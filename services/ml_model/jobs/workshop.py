@@ -8,7 +8,9 @@ from jobkit.service.job_runs import JobRuns
 from ml_model.repository.drift_samples import DriftSamples
 from ml_model.repository.jobs import TrainingJobs
 from ml_model.repository.ledger import SqlLedger
+from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.model_uris import ModelUris
+from ml_model.repository.scorings import SqlScorings
 from ml_model.repository.serving_models import SqlServingModels
 from ml_model.repository.serving_statistics import SqlServingStatistics
 from ml_model.repository.sets import SqlSets
@@ -16,10 +18,12 @@ from ml_model.repository.trained_versions import SqlTrainedVersions
 from ml_model.repository.training_rows import SqlTrainingRows
 from ml_model.repository.training_traces import TrainingTraces
 from ml_model.repository.versions import SqlVersions
+from ml_model.service.bulk_scoring import BulkScoring
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.leftovers import Leftovers
 from ml_model.service.online_training import OnlineTraining
 from ml_model.service.retrain_job import RetrainJob
+from ml_model.service.scoring_job import ScoringJob
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import SlotService
 from ml_model.service.train_job import TrainJob
@@ -75,7 +79,15 @@ class Workshop:
         self._leftovers = Leftovers(
             database, TrainingJobs(session), ledger, versions, TrainingTraces(mlflow)
         )
-        self._workers: Mapping[str, TrainJob | RetrainJob] = {
+        store = MlflowModelStore(
+            settings.mlflow_url,
+            capacity=settings.cached_models,
+            connect_timeout_s=settings.connect_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+        )
+        bulk = BulkScoring(database, sets, SqlScorings(session), store)
+        self._workers: Mapping[str, TrainJob | RetrainJob | ScoringJob] = {
+            "scoring": ScoringJob(database, runs, ledger, bulk),
             "train": TrainJob(database, runs, sets, loading, training),
             "retrain": RetrainJob(
                 database,
@@ -99,7 +111,7 @@ class Workshop:
         }
 
     def work_on(self, job: Job, request: Mapping[str, Any]) -> None:
-        """Work on a job to its end; see `TrainJob` and `RetrainJob` for what is raised."""
+        """Work on a job to its end; see the class of its kind for what is raised."""
         self._workers[job.kind].work_on(job, request)
 
     def take_back(self, job_id: int) -> None:

@@ -1,4 +1,4 @@
-"""The ML service's jobs: trainings, and the retrainings that new rows set off."""
+"""The ML service's jobs: trainings, retrainings for new rows, scorings of long sets."""
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session, scoped_session
@@ -11,7 +11,7 @@ from schema.tables import JOBS_SCHEMA, JobRow, TrainingRowRow
 IDENTITY = QueueIdentity(
     name="ml_model",
     schema=JOBS_SCHEMA,
-    kinds=("train", "retrain"),
+    kinds=("train", "retrain", "scoring"),
     leader_lock=0x43454C484F555345,  # "CELHOUSE"
     listed_at="/jobs",
 )

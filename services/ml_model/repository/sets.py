@@ -5,14 +5,13 @@ from typing import cast
 import pandas as pd
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, scoped_session
 
 from contracts.vocabulary import SetName
 from ml_model.domain import ModelVersion, SetPredictions
+from ml_model.repository.scorings import scoring_key, store_scoring
 from schema import samples
 from schema.sets import LoadedSets, SetChanged, SetLoad
-from schema.tables import ScoringRow
 
 
 class SqlSets:
@@ -42,6 +41,20 @@ class SqlSets:
         """Return the rows (index sample_id, features, target); None if loaded anew meanwhile."""
         return self._loaded.read_rows(load) if self.holds(load) else None
 
+    def parts(self, load: SetLoad) -> list[range]:
+        """Return the ranges of `sample_id` in which the set is scored part by part.
+
+        Raises
+        ------
+        SetChanged
+            It was loaded anew meanwhile.
+        """
+        return self._loaded.parts(load)
+
+    def read_part(self, load: SetLoad, ids: range) -> pd.DataFrame:
+        """Return the rows of a part as `read_rows` does; raises `SetChanged`."""
+        return self._loaded.read_part(load, ids)
+
     def holds(self, load: SetLoad) -> bool:
         """Tell whether the set still has these rows; if so, it keeps them until the commit."""
         try:
@@ -58,7 +71,7 @@ class SqlSets:
         Two requests for one set and version take turns: the second must see the first's rows to
         replace them.
         """
-        key = f"cellar.scoring.{version.id}.{load.dataset.id}.{load.set_name}"
+        key = scoring_key(version.id, load)
         self._session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
         samples.replace_predictions(
             cast(PgConnection, self._session.connection().connection.driver_connection),
@@ -70,21 +83,6 @@ class SqlSets:
             predictions.probabilities,
             load.dataset.task,
         )
-        scoring = {
-            "content_hash": load.content_hash,
-            "score": predictions.score,
-            "row_count": len(predictions.sample_ids),
-        }
-        self._session.execute(
-            insert(ScoringRow)
-            .values(
-                model_version_id=version.id,
-                dataset_id=load.dataset.id,
-                set_name=load.set_name,
-                **scoring,
-            )
-            .on_conflict_do_update(
-                index_elements=["model_version_id", "dataset_id", "set_name"],
-                set_={**scoring, "scored_at": func.now()},
-            )
+        store_scoring(
+            self._session, version.id, load, predictions.score, len(predictions.sample_ids)
         )

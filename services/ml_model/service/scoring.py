@@ -8,7 +8,7 @@ from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.sets import SqlSets
 from ml_model.service.lifecycle import get_deployment, training_call
-from schema.sets import SetChanged
+from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
 
 ATTEMPTS = 2
@@ -39,8 +39,7 @@ class ScoringService:
         """
         for _ in range(ATTEMPTS):
             with self._database.transaction():
-                version = self._trained_version(dataset_name, dataset_version)
-                load = self._sets.get_load(set_name, dataset_name, version.dataset_version)
+                version, load = self._choose(set_name, dataset_name, dataset_version)
                 rows = self._sets.read_rows(load)
             if rows is None:
                 continue
@@ -63,6 +62,25 @@ class ScoringService:
                     predictions.metrics,
                 )
         raise SetChanged()
+
+    def choose(
+        self, set_name: SetName, dataset_name: str, dataset_version: int | None
+    ) -> tuple[ModelVersion, SetLoad]:
+        """Return what `score` would score, and with which version.
+
+        Raises
+        ------
+        SetNotLoaded, ModelNotSet, ModelNotTrained
+            Something is due first.
+        """
+        with self._database.transaction():
+            return self._choose(set_name, dataset_name, dataset_version)
+
+    def _choose(
+        self, set_name: SetName, dataset_name: str, dataset_version: int | None
+    ) -> tuple[ModelVersion, SetLoad]:
+        version = self._trained_version(dataset_name, dataset_version)
+        return version, self._sets.get_load(set_name, dataset_name, version.dataset_version)
 
     def _trained_version(self, dataset_name: str, dataset_version: int | None) -> ModelVersion:
         """Return the deployed version, which must be trained on the dataset to be scored."""

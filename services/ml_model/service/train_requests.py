@@ -1,12 +1,12 @@
 """What `POST /train` asks for: checked, handed in as a job, waited for."""
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jobkit.job import Job
 from jobkit.service.jobs import JobService
 from ml_model.service.dataset_loading import DatasetLoading
+from ml_model.service.job_waiting import JobWaiting
 from ml_model.service.model_terms import as_number
 from modelkit.input_rows import InputColumn, InputRows, InvalidRows
 from modelkit.registry import get_entry
@@ -18,15 +18,12 @@ MOST_CLASSES = 1_000
 
 
 class TrainRequests:
-    """Hands trainings in. Of the threads of a process only some may wait: the others predict."""
+    """Hands trainings in and waits for them."""
 
-    def __init__(
-        self, jobs: JobService, loading: DatasetLoading, *, wait_s: float, most_waiting: int
-    ) -> None:
+    def __init__(self, jobs: JobService, loading: DatasetLoading, waiting: JobWaiting) -> None:
         self._jobs = jobs
         self._loading = loading
-        self._wait_s = wait_s
-        self._places = threading.BoundedSemaphore(most_waiting)
+        self._waiting = waiting
 
     def train_on_rows(
         self,
@@ -80,13 +77,7 @@ class TrainRequests:
         return self._run(request, dataset_name)
 
     def _run(self, request: Mapping[str, Any], dataset_name: str | None) -> Job:
-        job = self._jobs.submit("train", request, dataset_name)
-        if not self._places.acquire(blocking=False):
-            return job
-        try:
-            return self._jobs.wait(job.id, self._wait_s)
-        finally:
-            self._places.release()
+        return self._waiting.wait(self._jobs.submit("train", request, dataset_name))
 
 
 def _column_names(rows: Sequence[Any], columns: Sequence[str] | None) -> list[str]:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 from contracts.vocabulary import SetName, Split
 from schema import samples
 from schema.sets import Dataset
-from schema.tables import PredictionRow, ScoringRow, SetLoadRow
+from schema.tables import PredictionRow, ScoringPartRow, ScoringRow, SetLoadRow
 
 
 class LoadRepository:
@@ -53,7 +53,7 @@ class LoadRepository:
                 index_elements=["dataset_id", "set_name"], set_=values
             ).returning(SetLoadRow.id)
         ).scalar_one()
-        for table in (PredictionRow, ScoringRow):
+        for table in (PredictionRow, ScoringPartRow, ScoringRow):
             self._session.execute(
                 delete(table).where(table.dataset_id == dataset.id, table.set_name == set_name)
             )

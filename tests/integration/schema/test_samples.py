@@ -175,3 +175,37 @@ def test_dropping_takes_both_tables_and_may_be_repeated(connection: PgConnection
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'samples'")
         assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 100])
+def test_a_set_is_read_part_by_part(
+    connection: PgConnection, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(samples, "CHUNK_ROWS", at_once)
+    rows = odd_rows()
+    samples.create_table(connection, "odd", 1, COLUMNS)
+    # Piece by piece in between of another's, last rows first.
+    for first in reversed(range(0, len(rows), 4)):
+        piece = rows[first : first + 4]
+        numbers = np.arange(first, first + len(piece))
+        for name in ("training", "testing"):
+            samples.append_rows(connection, "odd", 1, name, 1, COLUMNS, numbers, piece)
+
+    ranges = samples.parts_of_set(connection, "odd", 1, "testing", len(COLUMNS))
+    parts = [samples.read_part(connection, "odd", 1, "testing", COLUMNS, found) for found in ranges]
+
+    assert all(len(part) <= at_once for part in parts)
+    ids = [sample for part in parts for sample in part.index]
+    assert ids == sorted(ids)
+    whole = samples.read_rows(connection, "odd", 1, "testing", COLUMNS)
+    pd.testing.assert_frame_equal(pd.concat([p for p in parts if len(p)]).loc[whole.index], whole)
+
+
+def test_an_empty_set_has_no_parts(connection: PgConnection) -> None:
+    samples.create_table(connection, "odd", 1, COLUMNS)
+    assert samples.parts_of_set(connection, "odd", 1, "testing", len(COLUMNS)) == []
+
+
+def test_parts_of_a_wide_table_are_short() -> None:
+    assert samples.rows_per_part(14) == samples.rows_per_part(40) == 50_000
+    assert samples.rows_per_part(1_600) == 1_250
