@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         store,
         max_candidates=settings.search_max_candidates,
         jobs=settings.search_jobs,
+        dask_address=settings.dask_address,
     )
     experiments = ExperimentService(database, deployments, tables, store, sweep)
     runs = RunService(database, deployments, tables, store, sweep)

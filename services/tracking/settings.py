@@ -38,6 +38,9 @@ class Settings(ServiceSettings):
     search_jobs: int = Field(default=0, ge=0, le=256)
     """Candidates that one search fits at a time; 0: one per processor, where the search is long."""
 
+    dask_address: str = Field(default="", pattern=r"^$|^(tcp|tls|ws|wss)://\S+$")
+    """The Dask scheduler on whose workers searches run, `tcp://host:8786`; empty: none, here."""
+
     @field_validator("s3_secret_access_key")
     @classmethod
     def _key_and_secret_together(cls, secret: SecretStr, found: ValidationInfo) -> SecretStr:

@@ -59,6 +59,7 @@ class OptimizationService:
         *,
         max_candidates: int,
         jobs: int,
+        dask_address: str = "",
     ) -> None:
         self._database = database
         self._training_sets = training_sets
@@ -66,6 +67,7 @@ class OptimizationService:
         self._store = store
         self._max_candidates = max_candidates
         self._jobs = jobs or None
+        self._dask_address = dask_address
 
     def optimize(self, request: OptimizationRequest) -> OptimizationAnswer:
         """Search every model and return where the runs are.
@@ -96,9 +98,9 @@ class OptimizationService:
         self._store.check()
         experiment_id = self._experiment(request)
         with self._searches.begin(experiment_id, request.model_dump()) as running:
-            run_ids = _Search(self._store, running, experiment_id, training_set, self._jobs).run(
-                request
-            )
+            run_ids = _Search(
+                self._store, running, experiment_id, training_set, self._jobs, self._dask_address
+            ).run(request)
         data = OptimizationData(experiment_id=experiment_id, run_ids=run_ids)
         return OptimizationAnswer(data=data)
 
@@ -118,12 +120,14 @@ class _Search:
         experiment_id: str,
         training_set: TrainingSet,
         jobs: int | None,
+        dask_address: str,
     ) -> None:
         self._store = store
         self._running = running
         self._experiment_id = experiment_id
         self._training_set = training_set
         self._jobs = jobs
+        self._dask_address = dask_address
         self._run_ids: dict[str, str] = {}
         self._ended: set[str] = set()
 
@@ -158,7 +162,7 @@ class _Search:
         self._run_ids[model] = run_id
         log.info("Search %d: %s begins, run %s", self._running.id, model, run_id)
         wall_s, processor_s = time.perf_counter(), time.process_time()
-        outcome = search(plan, self._training_set, self._jobs)
+        outcome = search(plan, self._training_set, self._jobs, dask_address=self._dask_address)
         wall_s = time.perf_counter() - wall_s
         processor_s = time.process_time() - processor_s + outcome.workers_processor_s
         log.info(
