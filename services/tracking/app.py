@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         store,
         max_candidates=settings.search_max_candidates,
         jobs=settings.search_jobs,
+        dask_address=settings.dask_address,
     )
     jobs = JobService(database, SearchJobs(database.session))
     experiments = ExperimentService(database, deployments, tables, store, sweep)

@@ -82,6 +82,15 @@ class ArtifactStoreUnavailable(Unavailable):
     )
 
 
+class ClusterUnavailable(Unavailable):
+    """Dask cluster unavailable."""
+
+    advice = (
+        "The Dask scheduler at CELLAR_DASK_ADDRESS does not answer, or has no workers. Start them, "
+        "or leave the setting empty to search on this machine; then send the request again."
+    )
+
+
 class SearchLost(Unavailable):
     """Search lost."""
 

@@ -42,6 +42,9 @@ class Settings(ServiceSettings):
     """Searches handed in with `"wait": false` that run at the same time, each in a process of its
     own; the others wait for their turn."""
 
+    dask_address: str = Field(default="", pattern=r"^$|^(tcp|tls|ws|wss)://\S+$")
+    """The Dask scheduler on whose workers searches run, `tcp://host:8786`; empty: none, here."""
+
     @field_validator("s3_secret_access_key")
     @classmethod
     def _key_and_secret_together(cls, secret: SecretStr, found: ValidationInfo) -> SecretStr:

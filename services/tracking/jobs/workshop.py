@@ -45,6 +45,7 @@ class Workshop:
                 store,
                 max_candidates=settings.search_max_candidates,
                 jobs=settings.search_jobs,
+                dask_address=settings.dask_address,
             ),
             open_scope,
         )

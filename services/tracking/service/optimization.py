@@ -91,6 +91,7 @@ class OptimizationService:
         *,
         max_candidates: int,
         jobs: int,
+        dask_address: str = "",
     ) -> None:
         self._database = database
         self._training_sets = training_sets
@@ -98,6 +99,7 @@ class OptimizationService:
         self._store = store
         self._max_candidates = max_candidates
         self._jobs = jobs or None
+        self._dask_address = dask_address
 
     def optimize(self, request: OptimizationRequest) -> OptimizationAnswer:
         """Search every model and return where the runs are.
@@ -145,7 +147,9 @@ class OptimizationService:
         training_set: TrainingSet,
     ) -> dict[str, str]:
         """Search, log and register what was checked, and return the run of each model."""
-        return _Search(self._store, host, experiment_id, training_set, self._jobs).run(request)
+        return _Search(
+            self._store, host, experiment_id, training_set, self._jobs, self._dask_address
+        ).run(request)
 
     def ensure_experiment(self, request: OptimizationRequest) -> str:
         """Return the experiment of a request, made when there is none of its name."""
@@ -164,12 +168,14 @@ class _Search:
         experiment_id: str,
         training_set: TrainingSet,
         jobs: int | None,
+        dask_address: str,
     ) -> None:
         self._store = store
         self._running = running
         self._experiment_id = experiment_id
         self._training_set = training_set
         self._jobs = jobs
+        self._dask_address = dask_address
         self._run_ids: dict[str, str] = {}
         self._ended: set[str] = set()
 
@@ -207,7 +213,13 @@ class _Search:
         self._running.opened(model, run_id)
         log.info("Search %d: %s begins, run %s", self._running.id, model, run_id)
         wall_s, processor_s = time.perf_counter(), time.process_time()
-        outcome = search(plan, self._training_set, self._jobs, self._running.watcher)
+        outcome = search(
+            plan,
+            self._training_set,
+            self._jobs,
+            self._running.watcher,
+            self._dask_address,
+        )
         self._running.searched(model)
         wall_s = time.perf_counter() - wall_s
         processor_s = time.process_time() - processor_s + outcome.workers_processor_s

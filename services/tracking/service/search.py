@@ -6,7 +6,8 @@ Knows scikit-learn; knows neither MLflow nor the database.
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,11 +48,12 @@ def search(
     training_set: TrainingSet,
     jobs: int | None = 1,
     watcher: SearchWatcher | None = None,
+    dask_address: str = "",
 ) -> SearchOutcome:
     """Try the candidates of a plan and fit the best on all rows.
 
     The same input gives the same outcome, unless time runs out or the watcher stops it: then it is
-    that of the candidates that have finished. `jobs`: see `FoldWorkers`.
+    that of the candidates that have finished. `jobs`, `dask_address`: see `FoldWorkers`.
 
     Raises
     ------
@@ -59,23 +61,28 @@ def search(
         Every candidate fails; the message is the estimator's (or the scorer's) own reason.
     NothingFinished
         It was stopped before a candidate had finished.
+    ClusterUnavailable
+        The Dask cluster does not answer.
     """
     watcher = watcher or Unwatched()
     ends_at = None if plan.time_budget_s is None else time.monotonic() + plan.time_budget_s
-    course = _Course(plan, training_set, jobs, watcher, ends_at)
+
+    def begun(rows: TrainingSet, by: SearchWatcher) -> _Course:
+        return _Course(plan, rows, jobs, by, ends_at, dask_address)
+
+    course = begun(training_set, watcher)
     course.run()
     outcome = course.outcome()
     if plan.nested_folds is None or outcome.stopped:
         return outcome
-    return _with_honest_score(outcome, training_set, jobs, watcher, ends_at)
+    return _with_honest_score(outcome, training_set, watcher, begun)
 
 
 def _with_honest_score(
     outcome: SearchOutcome,
     training_set: TrainingSet,
-    jobs: int | None,
     watcher: SearchWatcher,
-    ends_at: float | None,
+    begun: Callable[[TrainingSet, SearchWatcher], "_Course"],
 ) -> SearchOutcome:
     """Add how what such a search finds scores on rows that it has not seen.
 
@@ -92,7 +99,7 @@ def _with_honest_score(
             rows=training_set.rows.iloc[searched_on],
             labels=training_set.labels[searched_on],
         )
-        course = _Course(plan, part, jobs, _OuterFold(watcher, number), ends_at)
+        course = begun(part, _OuterFold(watcher, number))
         course.run()
         try:
             found = course.outcome()
@@ -101,7 +108,13 @@ def _with_honest_score(
         if found.stopped:
             return replace(outcome, stopped=found.stopped)
         held_out = training_set.rows.iloc[scored_on]
-        scores.append(scorer(found.pipeline, held_out, training_set.labels[scored_on])["score"])
+        try:
+            score = scorer(found.pipeline, held_out, training_set.labels[scored_on])["score"]
+        except Exception as error:
+            raise SearchFailed(
+                f"{plan.model_name}: outer fold {number}: {shortened(error)}"
+            ) from error
+        scores.append(score)
         processor_s += found.workers_processor_s
     honest = {NESTED_MEAN: float(np.mean(scores)), NESTED_STD: float(np.std(scores))}
     metrics = {name: value for name, value in honest.items() if math.isfinite(value)}
@@ -171,13 +184,18 @@ class _Course:
         jobs: int | None,
         watcher: SearchWatcher,
         ends_at: float | None,
+        dask_address: str,
     ) -> None:
         self._plan = plan
         self._training_set = training_set
         self._watcher = watcher
         self._of_numbers = training_set.task == "regression"
         self._workers = FoldWorkers(
-            scorer_of(plan, training_set), training_set.rows, training_set.labels, jobs
+            scorer_of(plan, training_set),
+            training_set.rows,
+            training_set.labels,
+            jobs,
+            dask_address,
         )
         self._columns = columns_of(training_set.rows)
         self._ends_at = ends_at
@@ -190,6 +208,10 @@ class _Course:
 
     def run(self) -> None:
         """Try the candidates, round by round."""
+        with closing(self._workers):
+            self._run()
+
+    def _run(self) -> None:
         rounds, left = rounds_of(self._plan, self._training_set)
         searches = 1 + (self._plan.nested_folds or 0)
         self._watcher.begun(self._plan.model_name, left * searches)

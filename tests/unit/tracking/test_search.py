@@ -606,6 +606,8 @@ def test_when_time_runs_out_the_finished_candidates_count(rows: TrainingSet) -> 
     assert found.stopped == "time budget"
     assert [item.values for item in found.candidates] == [{"max_depth": 1}] == [found.best]
     assert search(replace(plan, time_budget_s=60), rows).stopped is None
+    in_processes = search(plan, rows, 2)
+    assert in_processes.stopped == "time budget" and as_found(in_processes) == as_found(found)
 
 
 def test_a_search_stopped_before_it_found_anything_says_so(rows: TrainingSet) -> None:
