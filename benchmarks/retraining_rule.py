@@ -22,7 +22,8 @@ from sklearn.pipeline import Pipeline
 
 from modelkit.pipeline import build_pipeline
 from monitoring.service.comparison import PREDICTION, Comparison
-from monitoring.service.retraining_rule import RetrainingRule, feature_drift, judge
+from monitoring.service.retraining_rule import feature_drift, judge
+from monitoring.service.retraining_signals import RetrainingRule
 from simulator.builtin_datasets import SourceDataset, read_builtin
 from simulator.service.scenarios import SCENARIOS, foul
 from simulator.service.splitting import split_places

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     # Only on the way to a command: --help works before a package is installed.
     from launcher.suite import Suite
 
-PROGRAM_NAMES = ("postgres", "mlflow", "simulator", "ml_model", "tracking", "monitoring", "jobs")
+PROGRAM_NAMES = (
+    *("postgres", "mlflow", "simulator", "ml_model", "tracking", "monitoring"),
+    *("jobs", "searches"),
+)
 
 STAGE_NAMES = ("load", "tune", "train", "evaluate", "monitor")
 

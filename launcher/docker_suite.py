@@ -12,11 +12,21 @@ from launcher.places import ROOT, Places
 from launcher.ports import require_free
 from launcher.readiness import ask_ready, wait_until_ready
 from launcher.suite import Row, one_at_a_time
-from launcher.suite_settings import JOBS, PROGRAMS, SERVICE_OF, SuiteSettings
+from launcher.suite_settings import (
+    JOB_PROGRAMS,
+    JOBS,
+    PROGRAMS,
+    SEARCHES,
+    SERVICE_OF,
+    SuiteSettings,
+)
 from launcher.terminal import console, step
 
 READY_DEADLINE_S = 300.0
 BUILD_WAIT_S = 600
+
+SUPERVISED_AS = {JOBS: "programs:jobs", SEARCHES: "searches"}
+"""What a container's supervisor calls the program."""
 
 # What a shell has exported must not win over .env, which is the one place to look.
 _OURS = re.compile(r"CELLAR_|COMPOSE_|POSTGRES_|BIND_ADDRESS$|\w+_PORT$")
@@ -132,15 +142,16 @@ class DockerSuite:
             lack = ask_ready(self.settings, name) if container in running else "stopped"
             version = "" if lack else version_of(self.settings, name)
             rows.append(Row(name, lack or "ready", self.settings.url(name), version))
-        rows.append(Row(JOBS, self.lack_of_jobs() or "ready", "", ""))
+        rows += [Row(name, self.lack_of_jobs(name) or "ready", "", "") for name in JOB_PROGRAMS]
         return rows
 
-    def lack_of_jobs(self) -> str:
-        """Return "" when the program that runs the jobs does, else what it lacks."""
-        asked = ("supervisorctl", "--configuration", "/opt/cellar/ml_model/supervisord.conf")
+    def lack_of_jobs(self, program: str) -> str:
+        """Return "" when a program that runs jobs does, else what it lacks."""
+        container = SERVICE_OF[program]
+        asked = ("supervisorctl", "--configuration", f"/opt/cellar/{container}/supervisord.conf")
         # In words: `programs:jobs   RUNNING   pid 9, uptime 0:01:02`.
         answer = self._ask(
-            *("exec", "-T", SERVICE_OF[JOBS], *asked, "status", f"programs:{JOBS}"), check=False
+            *("exec", "-T", container, *asked, "status", SUPERVISED_AS[program]), check=False
         ).split()
         state = answer[1].lower() if len(answer) > 1 else "stopped"
         return "" if state == "running" else state

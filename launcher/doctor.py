@@ -17,7 +17,7 @@ from launcher.errors import LaunchError
 from launcher.ports import is_free, owner
 from launcher.readiness import session
 from launcher.suite import Suite
-from launcher.suite_settings import JOBS, PROGRAMS, SERVICES, port_variable
+from launcher.suite_settings import JOB_PROGRAMS, JOBS, PROGRAMS, SERVICES, port_variable
 from launcher.terminal import console
 
 GIB = 1024**3
@@ -67,7 +67,7 @@ def _looks(suite: Suite, running: bool) -> list[tuple[str, Callable[[], Iterator
         looks += [
             ("database", lambda: _database(suite)),
             *((name, lambda name=name: _service(suite, name)) for name in SERVICES),
-            (JOBS, lambda: _jobs(suite)),
+            *((name, lambda name=name: _jobs(suite, name)) for name in JOB_PROGRAMS),
             ("artifacts", lambda: _artifacts(suite)),
         ]
     return looks
@@ -179,16 +179,17 @@ def _service(suite: Suite, name: str) -> Iterator[Finding]:
         yield Finding("good", f"ready ({', '.join(checks)})")
 
 
-def _jobs(suite: Suite) -> Iterator[Finding]:
-    lack = suite.lack_of_jobs()
+def _jobs(suite: Suite, program: str) -> Iterator[Finding]:
+    lack = suite.lack_of_jobs(program)
+    what = "trainings" if program == JOBS else "searches"
     if lack:
         yield Finding(
             "bad",
-            f"trainings wait: the program that runs them is {lack}",
-            f"./launch.sh logs {JOBS} says why; ./launch.sh up starts it.",
+            f"{what} wait: the program that runs them is {lack}",
+            f"./launch.sh logs {program} says why; ./launch.sh up starts it.",
         )
     else:
-        yield Finding("good", "the program that trains runs")
+        yield Finding("good", f"the program that runs {what} is there")
 
 
 def _artifacts(suite: Suite) -> Iterator[Finding]:

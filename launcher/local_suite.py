@@ -23,7 +23,7 @@ from launcher.places import ROOT, Places
 from launcher.ports import require_free
 from launcher.readiness import ask_ready, session, wait_until_ready
 from launcher.suite import Row, one_at_a_time
-from launcher.suite_settings import ALL_PROGRAMS, JOBS, PROGRAMS, SERVICES, SuiteSettings
+from launcher.suite_settings import ALL_PROGRAMS, JOB_PROGRAMS, PROGRAMS, SERVICES, SuiteSettings
 from launcher.supervision import Program, Supervisor, configuration
 from launcher.terminal import console, step
 
@@ -123,12 +123,12 @@ class LocalSuite:
             elif name in self._own_programs and name not in states:
                 state, version = "stopped", ""
             rows.append(Row(name, state, address, version))
-        rows.append(Row(JOBS, self.lack_of_jobs() or "ready", "", ""))
+        rows += [Row(name, self.lack_of_jobs(name) or "ready", "", "") for name in JOB_PROGRAMS]
         return rows
 
-    def lack_of_jobs(self) -> str:
-        """Return "" when the program that runs the jobs does, else what it lacks."""
-        jobs = self._supervisor.states().get(JOBS) if self.is_running() else None
+    def lack_of_jobs(self, program: str) -> str:
+        """Return "" when a program that runs jobs does, else what it lacks."""
+        jobs = self._supervisor.states().get(program) if self.is_running() else None
         if jobs is not None and jobs.state == "RUNNING":
             return ""
         return jobs.state.lower() if jobs else "stopped"
@@ -181,10 +181,13 @@ class LocalSuite:
                 )
                 for name in SERVICES
             ),
-            Program(
-                JOBS,
-                [sys.executable, "-m", "ml_model.jobs"],
-                self.settings.service_environment(JOBS, self.places),
+            *(
+                Program(
+                    name,
+                    [sys.executable, "-m", module],
+                    self.settings.service_environment(name, self.places),
+                )
+                for name, module in JOB_PROGRAMS.items()
             ),
         ]
         return first, services

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 
 from launcher.errors import LaunchError
-from launcher.suite_settings import JOBS, SERVICES, SuiteSettings
+from launcher.suite_settings import JOB_PROGRAMS, SERVICES, SuiteSettings
 from launcher.terminal import console
 
 POLL_S = 0.2
@@ -41,7 +41,7 @@ def wait_until_ready(
     deadline_s: float,
     given_up: Callable[[], Mapping[str, str]],
     log_of: Callable[[str], str],
-    lack_of_jobs: Callable[[], str],
+    lack_of_jobs: Callable[[str], str],
 ) -> None:
     """Return when all are ready.
 
@@ -50,18 +50,21 @@ def wait_until_ready(
     deadline_s : seconds to wait in all.
     given_up : programs that will not come up any more, with the reason; asked again and again.
     log_of : the end of a program's log, for the error.
-    lack_of_jobs : what the program that runs the jobs lacks, "" when nothing; it has no port.
+    lack_of_jobs : what a program that runs jobs lacks, "" when nothing; it has no port.
 
     Raises
     ------
     LaunchError
         A program has given up or is not ready in time; names it, why, and the end of its log.
     """
-    waiting = {**dict.fromkeys(("mlflow", *SERVICES), "does not answer yet"), JOBS: "does not run"}
+    waiting = {
+        **dict.fromkeys(("mlflow", *SERVICES), "does not answer yet"),
+        **dict.fromkeys(JOB_PROGRAMS, "does not run"),
+    }
     began = time.monotonic()
 
     def ask(program: str) -> str:
-        return lack_of_jobs() if program == JOBS else ask_ready(settings, program)
+        return lack_of_jobs(program) if program in JOB_PROGRAMS else ask_ready(settings, program)
 
     with (
         console.status("Starting") as shown,
@@ -76,7 +79,7 @@ def wait_until_ready(
                 else:
                     del waiting[program]
                     took = time.monotonic() - began
-                    place = "" if program == JOBS else f" at {settings.url(program)}"
+                    place = "" if program in JOB_PROGRAMS else f" at {settings.url(program)}"
                     console.print(f"[green]✓[/] {program} is ready{place} [dim]{took:.1f} s[/]")
             dead = {name: why for name, why in given_up().items() if name in waiting}
             if dead or (waiting and time.monotonic() - began > deadline_s):

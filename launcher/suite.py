@@ -48,8 +48,8 @@ class Suite(Protocol):
     def status(self) -> list[Row]:
         """Return one line for each program."""
 
-    def lack_of_jobs(self) -> str:
-        """Return "" when the program that runs the jobs does, else what it lacks."""
+    def lack_of_jobs(self, program: str) -> str:
+        """Return "" when a program that runs jobs does, else what it lacks."""
 
     def postgres_version(self) -> str:
         """Return the version of the running database server, "" when it does not answer."""

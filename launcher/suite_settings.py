@@ -10,12 +10,20 @@ from launcher.places import Places
 SERVICES = ("simulator", "ml_model", "tracking", "monitoring")
 PROGRAMS = ("postgres", "mlflow", *SERVICES)
 
-# Runs the ML service's jobs beside it, and listens on no port.
+# Run the jobs of the ML service (trainings) and of tracking (searches) beside it, and listen on no
+# port.
 JOBS = "jobs"
-ALL_PROGRAMS = (*PROGRAMS, JOBS)
+SEARCHES = "searches"
+JOB_PROGRAMS = {JOBS: "ml_model.jobs", SEARCHES: "tracking.jobs"}
+ALL_PROGRAMS = (*PROGRAMS, *JOB_PROGRAMS)
 
 # Programs that run with the settings, the role and in the container of a service.
-SERVICE_OF = {**{name: name for name in SERVICES}, "mlflow": "tracking", JOBS: "ml_model"}
+SERVICE_OF = {
+    **{name: name for name in SERVICES},
+    "mlflow": "tracking",
+    JOBS: "ml_model",
+    SEARCHES: "tracking",
+}
 
 DEFAULT_PORTS = {
     "postgres": 5432,

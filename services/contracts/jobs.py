@@ -6,7 +6,8 @@ from pydantic import Field
 
 from servicekit.wire import AnswerModel, RequestModel
 
-JobKindName = Literal["train", "retrain"]
+TrainingKindName = Literal["train", "retrain"]
+JobKindName = Literal["train", "retrain", "search"]
 JobStateName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -30,16 +31,21 @@ class JobAnswer(AnswerModel):
     finished_at: str | None
 
 
-class JobsQuery(RequestModel):
-    """Which jobs to list."""
+class SearchJobsQuery(RequestModel):
+    """Which searches to list."""
 
     limit: int = Field(default=50, ge=1, le=500)
     cursor: int | None = Field(
         default=None, ge=1, lt=2**63, description="`next_cursor` of the page before"
     )
-    kind: JobKindName | None = None
     state: JobStateName | None = None
     dataset_name: str | None = Field(default=None, max_length=100)
+
+
+class JobsQuery(SearchJobsQuery):
+    """Which jobs to list."""
+
+    kind: TrainingKindName | None = None
 
 
 class JobsAnswer(AnswerModel):

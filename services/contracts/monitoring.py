@@ -22,19 +22,22 @@ TEST_NAMES: tuple[TestName, ...] = (
     "multi_class_classification",
 )
 
-Metric = Literal["report", "tests", "summary"]
+Metric = Literal["report", "tests", "summary", "verdict"]
 Format = Literal["json", "html"]
 
 
-class _Question(RequestModel):
+class _AnyQuestion(RequestModel):
+    dataset_name: str = Field(default=DEFAULT_DATASET, pattern=DATASET_NAME_PATTERN)
+    dataset_version: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, description="The newest version if left out"
+    )
+
+
+class _Question(_AnyQuestion):
     tests: dict[TestName, bool] | None = Field(
         default=None,
         description="The test presets to run; none named means all five. No effect on a report.",
         examples=[{"data_drift": True, "data_quality": True}],
-    )
-    dataset_name: str = Field(default=DEFAULT_DATASET, pattern=DATASET_NAME_PATTERN)
-    dataset_version: int | None = Field(
-        default=None, ge=1, le=2**31 - 1, description="The newest version if left out"
     )
 
 
@@ -58,8 +61,15 @@ class SummaryQuestion(_Question):
     metric: Literal["summary"]
 
 
+class VerdictQuestion(_AnyQuestion):
+    """The verdict of the retraining rule alone, without Evidently."""
+
+    metric: Literal["verdict"]
+
+
 MonitoringRequest = Annotated[
-    ReportQuestion | TestsQuestion | SummaryQuestion, Field(discriminator="metric")
+    ReportQuestion | TestsQuestion | SummaryQuestion | VerdictQuestion,
+    Field(discriminator="metric"),
 ]
 
 
@@ -87,12 +97,15 @@ class MonitoringAnswer(AnswerModel):
 
     message: dict[str, Any] = Field(
         description="Evidently's result: `metrics` of a report; `tests` and `summary` of the "
-        "tests; the counts and the verdict of a summary"
+        "tests; the counts and the verdict of a summary; of a verdict itself and its reasons"
     )
     retraining_needed: bool
     reasons: list[str] = Field(description="One sentence for each signal that asks for retraining")
     signals: list[SignalAnswer]
-    notes: list[str] = Field(description="What had to be left out of Evidently's result, and why")
+    notes: list[str] = Field(
+        description="What had to be left out of Evidently's result, and why; of long sets, what "
+        "was counted and what was sampled"
+    )
     model: str = Field(description="Name and version of the model that was judged")
     dataset_name: str
     dataset_version: int

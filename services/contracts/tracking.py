@@ -1,8 +1,8 @@
 """What the tracking service takes and answers."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET
 from servicekit.wire import AnswerModel, RequestModel
@@ -13,8 +13,68 @@ ExperimentId = Annotated[
 RunId = Annotated[str, Field(min_length=1, max_length=100, description="MLflow's id of the run")]
 
 
+class Distribution(RequestModel):
+    """Numbers from `low` to `high`, both included, for strategies that draw candidates."""
+
+    low: int | float = Field(allow_inf_nan=False)
+    high: int | float = Field(allow_inf_nan=False)
+    log: bool = Field(
+        default=False, description="Whether 0.1 to 1 is as likely as 1 to 10; not with `step`"
+    )
+    step: int | float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Only low, low + step, ..."
+    )
+    type: Literal["int", "float"] | None = Field(
+        default=None, description="Null: int where `low`, `high` and `step` are whole, else float"
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+        if self.log and self.low <= 0:
+            raise ValueError("low must be above 0 where log is true")
+        if self.log and self.step is not None:
+            raise ValueError("log and step do not go together")
+        numbers = (self.low, self.high, self.step)
+        if self.type == "int" and any(isinstance(number, float) for number in numbers):
+            raise ValueError("low, high and step of the type int must be whole numbers")
+        return self
+
+
+def _kind_of_choices(value: Any) -> str | None:
+    if isinstance(value, Distribution | dict):
+        return "distribution"
+    return "values" if isinstance(value, list) else None
+
+
+Choices = Annotated[
+    Annotated[list[Any], Field(min_length=1), Tag("values")]
+    | Annotated[Distribution, Tag("distribution")],
+    Discriminator(
+        _kind_of_choices,
+        custom_error_type="choices",
+        custom_error_message="Input should be a valid list of values, or a distribution",
+    ),
+]
+
+
+class Preprocessing(RequestModel):
+    """What to try before the model; each list as a hyperparameter of every model."""
+
+    numeric_imputation: list[Literal["median", "mean", "most_frequent"]] | None = Field(
+        default=None, min_length=1, description="For missing numbers; median unless searched"
+    )
+    scaling: list[Literal["standard", "minmax", "robust", "none"]] | None = Field(
+        default=None, min_length=1, description="Of numbers; standard unless searched"
+    )
+    category_encoding: list[Literal["one_hot", "ordinal"]] | None = Field(
+        default=None, min_length=1, description="Of texts; one_hot unless searched"
+    )
+
+
 class OptimizationRequest(RequestModel):
-    """A grid search with cross-validation per model, on the loaded training set."""
+    """A search with cross-validation per model, on the loaded training set."""
 
     request_information: Literal["optimization"]
     experiment_name: str = Field(
@@ -26,15 +86,54 @@ class OptimizationRequest(RequestModel):
     experiment_description: str = Field(max_length=5_000)
     experiment_owner: str = Field(max_length=250)
     models: list[str] = Field(min_length=1, max_length=50, examples=[["LogisticRegression"]])
-    hyperparameters: dict[str, dict[str, Annotated[list[Any], Field(min_length=1)]]] = Field(
-        description="Per model the grid: the values to try of each hyperparameter. A model "
-        "without a grid is searched with its defaults",
+    hyperparameters: dict[str, dict[str, Choices]] = Field(
+        description="Per model the grid: the values to try of each hyperparameter, or (not with "
+        "the strategy grid) a distribution. A model without a grid is searched with its defaults",
         examples=[{"LogisticRegression": {"C": [0.1, 1], "solver": ["liblinear"]}}],
     )
     scoring: str = Field(max_length=100, description="A scikit-learn scorer", examples=["accuracy"])
     cv: int = Field(ge=2, le=1_000, description="Folds; at most the smallest class's row count")
     dataset_name: str = Field(default=DEFAULT_DATASET, pattern=DATASET_NAME_PATTERN)
     dataset_version: int | None = Field(default=None, ge=1, lt=2**31)
+    strategy: Literal["grid", "random", "halving", "tpe"] = Field(
+        default="grid",
+        description="grid: every candidate; random: some, drawn; halving: many on few rows, the "
+        "best third of them on three times as many, and so on to all rows; tpe: near those that "
+        "did well",
+    )
+    n_candidates: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Candidates per model, where the strategy draws them. Null: 20, of halving "
+        "with lists alone all",
+    )
+    time_budget_s: int | float | None = Field(
+        default=None,
+        gt=0,
+        le=604_800,
+        description="Seconds per model after which no further candidate is begun; those that have "
+        "finished count. Null: no end",
+    )
+    seed: int = Field(default=42, ge=0, lt=2**32, description="Of what is drawn")
+    nested_cv: int | None = Field(
+        default=None,
+        ge=2,
+        le=100,
+        description="Outer folds of a nested cross-validation: in each the whole search is made "
+        "again without it, and what it finds is scored on it. Null: none",
+    )
+    preprocessing: Preprocessing | None = Field(
+        default=None, examples=[{"scaling": ["standard", "robust"]}]
+    )
+    calibration: Literal["sigmoid", "isotonic"] | None = Field(
+        default=None, description="How probabilities are calibrated, of every candidate"
+    )
+    wait: bool = Field(
+        default=True,
+        description="false: answered 202 with a job as soon as everything is checked, and searched "
+        "in the background; each candidate is a run below its model's run while the search goes on",
+    )
 
 
 class SettingRequest(RequestModel):

@@ -59,22 +59,6 @@ class ModelRefused(Invalid):
     advice = "Serve a scikit-learn model that predicts its own input example."
 
 
-class JobNotFound(NotFound):
-    """No such job."""
-
-    advice = "GET /jobs lists the jobs there are."
-
-
-class JobFinished(Conflict):
-    """Job finished already."""
-
-
-class JobGivenUp(Conflict):
-    """Job given up."""
-
-    advice = "The job was cancelled, or is worked on by somebody else."
-
-
 class ChampionChanged(Conflict):
     """Another version serves by now."""
 

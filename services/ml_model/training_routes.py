@@ -1,18 +1,19 @@
 """The routes that train: `/train`, the online loop and the jobs; wired here for `ml_model.app`."""
 
-from ml_model.controller.jobs import CancelJobResource, JobResource, JobsResource
+from jobkit.controller.jobs import JobResource
+from jobkit.service.jobs import JobService
+from ml_model.controller.jobs import CancelJobResource, JobsResource
 from ml_model.controller.online_loop import (
     AddTrainingDataResource,
     TrainingDataResource,
     TriggerRetrainResource,
 )
 from ml_model.controller.train import TrainResource
-from ml_model.repository.jobs import SqlJobs
+from ml_model.repository.jobs import TrainingJobs
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.sets import SqlSets
 from ml_model.repository.training_rows import SqlTrainingRows
 from ml_model.service.dataset_loading import DatasetLoading
-from ml_model.service.jobs import JobService
 from ml_model.service.online_training import OnlineTraining
 from ml_model.service.train_requests import TrainRequests
 from ml_model.settings import Settings
@@ -24,7 +25,7 @@ from servicekit.database import Database
 def training_routes(settings: Settings, database: Database) -> list[Route]:
     """Return the routes; nothing is connected."""
     session = database.session
-    jobs = SqlJobs(session)
+    jobs = TrainingJobs(session)
     simulator = ServiceClient(
         "simulator",
         settings.simulator_url,

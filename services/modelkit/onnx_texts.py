@@ -1,4 +1,4 @@
-"""ONNX nodes for one-hot encoded text with missing, rare and unknown values.
+"""ONNX nodes for encoded text (one-hot, ordinal) with missing, rare and unknown values.
 
 skl2onnx's own nodes stop at a value that the encoder does not know, where scikit-learn counts it
 as a rare one or as none, and they know no missing text. They stay in use for all other encoders.
@@ -7,13 +7,18 @@ as a rare one or as none, and they know no missing text. They stay in use for al
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 from skl2onnx.operator_converters.one_hot_encoder import convert_sklearn_one_hot_encoder
+from skl2onnx.operator_converters.ordinal_encoder import convert_sklearn_ordinal_encoder
 from skl2onnx.shape_calculators.one_hot_encoder import (
     calculate_sklearn_one_hot_encoder_output_shapes,
 )
-from sklearn.preprocessing import OneHotEncoder
+from skl2onnx.shape_calculators.ordinal_encoder import (
+    calculate_sklearn_ordinal_encoder_output_shapes,
+)
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from modelkit.onnx_nodes import Nodes
 from modelkit.servable import MISSING_TEXT
@@ -22,6 +27,9 @@ from modelkit.servable import MISSING_TEXT
 def register() -> None:
     """Make skl2onnx use the nodes of this module, in this process."""
     update_registered_converter(OneHotEncoder, "CellarOneHotEncoder", _shapes, _encoder)
+    update_registered_converter(
+        OrdinalEncoder, "CellarOrdinalEncoder", _ordinal_shapes, _ordinal_encoder
+    )
 
 
 def _shapes(operator: Any) -> None:
@@ -42,15 +50,7 @@ def _encoder(scope: Any, operator: Any, container: Any) -> None:
     for text, (place_of, columns, unknown) in zip(
         nodes.inputs, _places(nodes.estimator), strict=True
     ):
-        place = nodes(
-            "LabelEncoder",
-            text,
-            op_domain="ai.onnx.ml",
-            op_version=2,
-            keys_strings=list(place_of),
-            values_int64s=list(place_of.values()),
-            default_int64=unknown,
-        )
+        place = _place(nodes, text, place_of, unknown)
         # One row per place, and one without a 1 for what is in no column.
         rows = nodes.constant(np.eye(columns + 1)[:, :columns])
         flat = nodes("Reshape", place, nodes.constant([-1]))
@@ -58,12 +58,53 @@ def _encoder(scope: Any, operator: Any, container: Any) -> None:
     nodes("Concat", *blocks, axis=1, output=nodes.outputs[0])
 
 
+def _ordinal_shapes(operator: Any) -> None:
+    if not _is_of_texts(operator):
+        calculate_sklearn_ordinal_encoder_output_shapes(operator)
+        return
+    count = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = DoubleTensorType([count, len(operator.inputs)])
+
+
+def _ordinal_encoder(scope: Any, operator: Any, container: Any) -> None:
+    if not _is_of_texts(operator):
+        convert_sklearn_ordinal_encoder(scope, operator, container)
+        return
+    nodes = Nodes(scope, operator, container, texts=True)
+    unknown = int(nodes.estimator.unknown_value)
+    numbers = [
+        nodes("Cast", _place(nodes, text, place_of, unknown), to=TensorProto.DOUBLE)
+        for text, (place_of, _, _) in zip(nodes.inputs, _places(nodes.estimator), strict=True)
+    ]
+    nodes("Concat", *numbers, axis=1, output=nodes.outputs[0])
+
+
+def _place(nodes: Nodes, text: str, place_of: dict[str, int], unknown: int) -> str:
+    """Add the node that gives each text (n, 1) its place, and return the name of its output."""
+    return nodes(
+        "LabelEncoder",
+        text,
+        op_domain="ai.onnx.ml",
+        op_version=2,
+        keys_strings=list(place_of),
+        values_int64s=list(place_of.values()),
+        default_int64=unknown,
+    )
+
+
 def _is_of_texts(operator: Any) -> bool:
     """Tell whether an encoder takes columns of text and lets unknown ones pass."""
     encoder = operator.raw_operator
+    if isinstance(encoder, OrdinalEncoder):
+        lets_pass = encoder.handle_unknown == "use_encoded_value" and not (
+            np.isnan(encoder.unknown_value)
+        )
+    else:
+        lets_pass = encoder.drop is None and (
+            encoder.handle_unknown in ("ignore", "infrequent_if_exist")
+        )
     return (
-        encoder.handle_unknown in ("ignore", "infrequent_if_exist")
-        and encoder.drop is None
+        lets_pass
         and len(operator.inputs) == len(encoder.categories_)
         and all(isinstance(item.type, StringTensorType) for item in operator.inputs)
         and all(

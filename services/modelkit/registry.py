@@ -71,6 +71,8 @@ class ModelEntry:
         itself, e.g. `my_package.MyEstimator`. Naming a type here means: its code may run when a
         stored model is loaded.
     task : what it solves, `classification` or `regression`.
+    weighs_positions : its `class_weight` is by a class's place among the sorted classes, where
+        others' is by its label.
     """
 
     name: str
@@ -80,6 +82,7 @@ class ModelEntry:
     combination_problem: Callable[[Mapping[str, Any]], str | None] = combinations.always_fine
     trusted_types: tuple[str, ...] = ()
     task: str = "classification"
+    weighs_positions: bool = False
 
     def make(self, hyperparameters: Mapping[str, Any]) -> BaseEstimator:
         """Return an unfitted estimator; raises what the estimator's constructor raises."""
@@ -181,6 +184,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         defaults=SEEDED,
         limits=_BOOSTING_LIMITS,
         trusted_types=_BOOSTED,
+        weighs_positions=True,
     ),
     ModelEntry(
         name="DecisionTree",

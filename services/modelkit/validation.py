@@ -11,6 +11,7 @@ from typing import Any
 from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from modelkit.errors import HyperparametersRefused, ModelOfAnotherTask
+from modelkit.pipeline_choices import CHOICES, choice_problem
 from modelkit.registry import ModelEntry, get_entry, models_of
 from modelkit.values import value_from_json
 from servicekit.errors import Detail
@@ -42,7 +43,7 @@ def check_task(model_name: str, task: str, dataset_name: str) -> None:
 
 
 def check_hyperparameters(model_name: str, hyperparameters: Mapping[str, Any]) -> None:
-    """Refuse what the model cannot be made of.
+    """Refuse what the pipeline cannot be made of (`modelkit.pipeline_choices` among it).
 
     Raises
     ------
@@ -99,6 +100,8 @@ def _refuse(problems: list[Detail]) -> None:
 
 def _problem(entry: ModelEntry, parameters: Mapping[str, Any], name: str, value: Any) -> str | None:
     """Return what is wrong with one value, in one sentence, or None."""
+    if name in CHOICES:
+        return choice_problem(name, value, entry.task)
     if name not in parameters:
         return f"{entry.name} has no hyperparameter {name!r}; it has {', '.join(parameters)}."
     estimator = type(entry.make({}))

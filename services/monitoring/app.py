@@ -20,11 +20,14 @@ from monitoring.repository.drift_references import DriftReferences
 from monitoring.repository.drift_runs import DriftRuns
 from monitoring.repository.results import ResultRepository
 from monitoring.repository.scored_sets import ScoredSetsRepository
+from monitoring.repository.set_counts import SetCounts
+from monitoring.repository.set_statistics import SetStatisticsRepository
+from monitoring.service.counted_sets import CountedSetsReader
 from monitoring.service.dashboard import ActionService, DashboardService, drift_time_line
 from monitoring.service.drift import DriftRule
 from monitoring.service.drift_checks import DriftCheckService
-from monitoring.service.questions import QuestionService
-from monitoring.service.retraining_rule import RetrainingRule
+from monitoring.service.questions import LongSets, QuestionService
+from monitoring.service.retraining_signals import RetrainingRule
 from monitoring.service.verdicts import VerdictService
 from monitoring.settings import Settings
 from schema.sets import LoadedSets
@@ -55,6 +58,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         results,
         EvidentlyAdapter(settings.evidently_max_rows),
         rule,
+        CountedSetsReader(SetCounts(database.session), SetStatisticsRepository(database.session)),
+        LongSets(settings.retraining_read_max_rows, settings.evidently_max_rows),
     )
     verdicts = VerdictService(database, results)
     mlflow = Mlflow(

@@ -15,7 +15,11 @@ class Settings(ServiceSettings):
     """Role this service connects as."""
 
     evidently_max_rows: int = Field(default=20_000, ge=100)
-    """Rows per set that Evidently is given at most; larger sets are sampled evenly."""
+    """Rows per set that Evidently is given at most; of longer sets a sample."""
+
+    retraining_read_max_rows: int = Field(default=50_000, ge=0)
+    """Rows of a set up to which the retraining rule reads it whole; longer sets are counted in the
+    database, and Evidently is given a random sample of them."""
 
     retraining_false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     """Highest probability that production like the testing set asks for retraining (0 to 1)."""

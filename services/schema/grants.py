@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
-from schema.tables import JOBS_SCHEMA, SAMPLES_SCHEMA
+from schema.tables import JOBS_SCHEMA, SAMPLES_SCHEMA, SEARCHES_SCHEMA
 
 OWNER = "cellar_simulator"
 READERS = ("cellar_ml_model", "cellar_tracking", "cellar_monitoring")
@@ -30,15 +30,20 @@ WRITES: Mapping[str, Mapping[str, str]] = {
         # SELECT ... FOR SHARE on the loaded set asks for UPDATE on some column.
         "set_loads": "UPDATE (loaded_at)",
     },
-    "cellar_tracking": {"searches": "INSERT, UPDATE"},
+    "cellar_tracking": {
+        "searches": "INSERT, UPDATE",
+        "jobs": "INSERT, UPDATE",
+        "search_candidates": "INSERT, DELETE",
+    },
     "cellar_monitoring": {
         "monitoring_results": "INSERT, UPDATE, DELETE",
         "drift_checks": "INSERT, UPDATE",
+        "set_statistics": "INSERT, DELETE",
     },
 }
 
-JOBS_OWNER = "cellar_ml_model"
-"""Makes the job queue's tables itself, in a schema of their own."""
+QUEUES = {"cellar_ml_model": JOBS_SCHEMA, "cellar_tracking": SEARCHES_SCHEMA}
+"""Who makes the tables of its job queue itself, in a schema of their own."""
 
 
 def grant_all(connection: Connection) -> None:
@@ -60,5 +65,5 @@ def grant_all(connection: Connection) -> None:
             connection.execute(text(statement))
         for table, rights in WRITES[role].items():
             connection.execute(text(f"GRANT {rights} ON {table} TO {role}"))
-        if role == JOBS_OWNER:
-            connection.execute(text(f"GRANT USAGE, CREATE ON SCHEMA {JOBS_SCHEMA} TO {role}"))
+        if role in QUEUES:
+            connection.execute(text(f"GRANT USAGE, CREATE ON SCHEMA {QUEUES[role]} TO {role}"))

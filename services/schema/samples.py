@@ -437,22 +437,33 @@ def read_rows(
     version: int,
     set_name: str,
     columns: Sequence[Column],
+    row_numbers: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Return a set's rows in their first order, indexed by `sample_id` (int64).
 
-    Columns come in the given order as float64, Int64, object, boolean or datetime64[us] (UTC);
-    NULL is NaN, <NA>, None or NaT. Floats are exactly those that were written. An empty set gives
-    an empty frame.
+    All of them, or those of these numbers. Columns come in the given order as float64, Int64,
+    object, boolean or datetime64[us] (UTC); NULL is NaN, <NA>, None or NaT. Floats are exactly
+    those that were written. An empty set gives an empty frame.
     """
     types: dict[str, FieldType] = {"sample_id": "int8", **_field_types(columns)}
     query = sql.SQL(
-        "SELECT {columns} FROM {table} WHERE set_name = {set_name} ORDER BY row_number"
+        "SELECT {columns} FROM {table} WHERE set_name = {set_name}{chosen} ORDER BY row_number"
     ).format(
         columns=sql.SQL(", ").join(map(sql.Identifier, types)),
         table=table_name(dataset_name, version),
         set_name=sql.Literal(set_name),
+        chosen=_one_of("row_number", "int4", row_numbers),
     )
     return copy_out(connection, query, types, index="sample_id")
+
+
+def _one_of(column: str, type_: FieldType, values: NDArray[np.int64] | None) -> sql.Composable:
+    """Return the condition that keeps rows with one of these values; nothing for None."""
+    if values is None:
+        return sql.SQL("")
+    # As one text: a list of so many literals would take PostgreSQL longer to read than the rows.
+    listed = sql.Literal("{" + ",".join(map(str, values.tolist())) + "}")
+    return sql.SQL(" AND {} = ANY({}::{}[])").format(sql.Identifier(column), listed, sql.SQL(type_))
 
 
 def replace_predictions(
@@ -490,12 +501,17 @@ def replace_predictions(
 
 
 def read_predictions(
-    connection: PgConnection, model_version_id: int, dataset_id: int, set_name: str
+    connection: PgConnection,
+    model_version_id: int,
+    dataset_id: int,
+    set_name: str,
+    sample_ids: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Return what a version predicted for a set, indexed by `sample_id` (int64).
 
-    Columns: `predicted_class` (object of str), `predicted_value` (float64) and `probabilities`
-    (object: list of float in the order of the dataset's classes, or None).
+    For all of it, or for these samples. Columns: `predicted_class` (object of str),
+    `predicted_value` (float64) and `probabilities` (object: list of float in the order of the
+    dataset's classes, or None).
     """
     types: dict[str, FieldType] = {
         "sample_id": "int8",
@@ -506,11 +522,12 @@ def read_predictions(
     query = sql.SQL(
         "SELECT {columns} FROM predictions"
         " WHERE model_version_id = {version} AND dataset_id = {dataset} AND set_name = {set_name}"
-        " ORDER BY sample_id"
+        "{chosen} ORDER BY sample_id"
     ).format(
         columns=sql.SQL(", ").join(map(sql.Identifier, types)),
         version=sql.Literal(model_version_id),
         dataset=sql.Literal(dataset_id),
         set_name=sql.Literal(set_name),
+        chosen=_one_of("sample_id", "int8", sample_ids),
     )
     return copy_out(connection, query, types, index="sample_id")

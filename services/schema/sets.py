@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session, scoped_session
@@ -160,11 +162,13 @@ class LoadedSets:
             error=f"{set_name.capitalize()} set not loaded",
         )
 
-    def read_rows(self, load: SetLoad) -> pd.DataFrame:
+    def read_rows(
+        self, load: SetLoad, row_numbers: NDArray[np.int64] | None = None
+    ) -> pd.DataFrame:
         """Return the rows, indexed by `sample_id`: features in order, then the target.
 
-        float64 (NaN where missing), Int64, object, boolean or datetime64: see
-        `schema.samples.read_rows`.
+        All of them, or those of these numbers, from 0 in the set's order. float64 (NaN where
+        missing), Int64, object, boolean or datetime64: see `schema.samples.read_rows`.
 
         Raises
         ------
@@ -178,12 +182,17 @@ class LoadedSets:
             dataset.version,
             load.set_name,
             [*dataset.features, dataset.target],
+            row_numbers,
         )
         self._check_unchanged(load)
         return rows
 
-    def read_predictions(self, load: SetLoad, model_version_id: int) -> pd.DataFrame:
-        """Return what a model version predicted for the set; see `schema.samples`.
+    def read_predictions(
+        self, load: SetLoad, model_version_id: int, sample_ids: NDArray[np.int64] | None = None
+    ) -> pd.DataFrame:
+        """Return what a model version predicted for the set, or for some samples of it.
+
+        See `schema.samples`.
 
         Raises
         ------
@@ -191,7 +200,11 @@ class LoadedSets:
             The set was loaded anew since `load` was read.
         """
         predictions = samples.read_predictions(
-            self._driver_connection(), model_version_id, load.dataset.id, load.set_name
+            self._driver_connection(),
+            model_version_id,
+            load.dataset.id,
+            load.set_name,
+            sample_ids,
         )
         self._check_unchanged(load)
         return predictions

@@ -31,6 +31,9 @@ SAMPLES_SCHEMA = "samples"
 JOBS_SCHEMA = "jobs_queue"
 """Procrastinate's own tables; the ML service's program `jobs` makes and owns them."""
 
+SEARCHES_SCHEMA = "searches_queue"
+"""The same of tracking: neither can see or hold up the other's queue."""
+
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -385,12 +388,17 @@ class PredictionRow(Base):
 
 
 class SearchRow(Base):
-    """One optimization request; a running one holds the advisory lock of its id."""
+    """One optimization request.
+
+    A running one holds the advisory lock of its id, unless it is the search of a job: then the job
+    says whether it lives.
+    """
 
     __tablename__ = "searches"
     __table_args__ = (
-        CheckConstraint("state IN ('running', 'finished', 'failed')", name="state"),
+        CheckConstraint("state IN ('running', 'finished', 'failed', 'cancelled')", name="state"),
         Index(None, "experiment_id"),
+        UniqueConstraint("job_id"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -400,6 +408,23 @@ class SearchRow(Base):
     reason: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+
+
+class SearchCandidateRow(Base):
+    """A candidate that an unfinished job's search has tried: the next attempt goes on from there.
+
+    `key` is a digest of what `SearchWatcher` is given; `scores` is what it is to give back.
+    """
+
+    __tablename__ = "search_candidates"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    model_name: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    candidate: Mapped[dict[str, Any]]
+    scores: Mapped[dict[str, Any]]
+    finished_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class MonitoringResultRow(Base):
@@ -417,6 +442,30 @@ class MonitoringResultRow(Base):
     verdict: Mapped[dict[str, Any]]
     result: Mapped[dict[str, Any] | None]
     html: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SetStatisticsRow(Base):
+    """What was counted of a long set, in the cells that its reference fixes.
+
+    Of its features (`model_version_id` is NULL), or of what a model version predicted for it.
+    """
+
+    __tablename__ = "set_statistics"
+    __table_args__ = (
+        UniqueConstraint("fingerprint"),
+        CheckConstraint(SET_NAMES, name="set_name"),
+        Index(None, "dataset_id", "set_name"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    fingerprint: Mapped[str]
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"))
+    set_name: Mapped[str]
+    content_hash: Mapped[str]
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    row_count: Mapped[int] = mapped_column(BigInteger)
+    statistics: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -2,14 +2,18 @@
 
 from flask import Flask
 
+from jobkit.controller.jobs import JobResource
+from jobkit.service.jobs import JobService
 from servicekit.api import Route
 from servicekit.app import create_service
 from servicekit.clients import ServiceClient
 from servicekit.database import Database
 from tracking.controller.experiments import ExperimentsResource
+from tracking.controller.jobs import CancelSearchJobResource, SearchJobsResource
 from tracking.controller.model_management import ModelManagementResource
 from tracking.controller.runs import RunsResource
 from tracking.repository.deployments import Deployments
+from tracking.repository.jobs import SearchJobs
 from tracking.repository.mlflow_store import MlflowStore
 from tracking.repository.mlflow_tables import MlflowTables
 from tracking.repository.searches import Searches
@@ -17,6 +21,7 @@ from tracking.repository.training_set import TrainingSets
 from tracking.service.experiments import ExperimentService
 from tracking.service.optimization import OptimizationService
 from tracking.service.runs import RunService
+from tracking.service.search_requests import SearchRequests
 from tracking.service.setting import SettingService
 from tracking.service.start_up import StartUp
 from tracking.service.sweep import Sweep
@@ -44,6 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         max_candidates=settings.search_max_candidates,
         jobs=settings.search_jobs,
     )
+    jobs = JobService(database, SearchJobs(database.session))
     experiments = ExperimentService(database, deployments, tables, store, sweep)
     runs = RunService(database, deployments, tables, store, sweep)
     app = create_service(
@@ -56,7 +62,16 @@ def create_app(settings: Settings | None = None) -> Flask:
             Route(
                 ModelManagementResource,
                 "/root/tracking/model_management",
-                {"optimization": optimization, "setting": SettingService(tables, ml_model)},
+                {
+                    "optimization": optimization,
+                    "searches": SearchRequests(optimization, jobs),
+                    "setting": SettingService(tables, ml_model),
+                },
+            ),
+            Route(SearchJobsResource, "/root/tracking/jobs", {"jobs": jobs}),
+            Route(JobResource, "/root/tracking/jobs/<int:job_id>", {"jobs": jobs}),
+            Route(
+                CancelSearchJobResource, "/root/tracking/jobs/<int:job_id>/cancel", {"jobs": jobs}
             ),
             Route(ExperimentsResource, "/root/tracking/experiments", {"experiments": experiments}),
             Route(RunsResource, "/root/tracking/runs", {"runs": runs}),

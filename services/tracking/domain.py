@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,30 @@ LOWER_IS_BETTER = frozenset({*SYSTEM_METRICS, *ERROR_METRICS})
 
 MODEL_TAG = "model_type"
 KIND_TAG = "experiment_type"
-SEARCH_KIND = "GridSearch_CrossValidation"
+SEARCH_KINDS: Mapping[str, str] = {
+    "grid": "GridSearch_CrossValidation",
+    "random": "RandomSearch_CrossValidation",
+    "halving": "HalvingSearch_CrossValidation",
+    "tpe": "TPESearch_CrossValidation",
+}
+SEARCH_NAMES: Mapping[str, str] = {
+    "grid": "Grid_Search_Opt and CV_Performance",
+    "random": "Random_Search_Opt and CV_Performance",
+    "halving": "Halving_Search_Opt and CV_Performance",
+    "tpe": "TPE_Search_Opt and CV_Performance",
+}
+"""By strategy what a run says that it is, and, behind the model's name, how it is called."""
 HYPERPARAMETERS_TAG = "cellar.hyperparameters"
 """The best candidate as typed JSON; MLflow's params are text."""
 DATASET_NAME_TAG = "cellar.dataset_name"
 DATASET_VERSION_TAG = "cellar.dataset_version"
 SEARCH_TAG = "cellar.search_id"
+CANDIDATE_TAG = "cellar.candidate"
+"""A run with it is one candidate of a search, and no run of its experiment in any list of ours."""
+PARENT_TAG = "mlflow.parentRunId"
 FAILURE_TAG = "cellar.failure_reason"
+
+Strategy = Literal["grid", "random", "halving", "tpe"]
 
 FINISHED = "FINISHED"
 OPEN_STATES = frozenset({"RUNNING", "SCHEDULED"})
@@ -62,6 +79,15 @@ class Run:
 
 
 @dataclass(frozen=True)
+class CandidateRun:
+    """The run of one candidate; `key` is the digest of what it was kept under."""
+
+    id: str
+    key: str
+    is_open: bool
+
+
+@dataclass(frozen=True)
 class RunMetrics:
     """A finished run and those of its metrics that are numbers (NaN is left out)."""
 
@@ -75,12 +101,27 @@ class RunMetrics:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What one model's search does. `grid` holds the values as they came in the JSON request."""
+    """What one model's search does.
+
+    Parameters
+    ----------
+    grid : by name the values to try, or a distribution (`search_space.Distribution`), as they came
+        in the JSON request.
+    n_candidates : how many are drawn; None: the strategy's own number.
+    time_budget_s : seconds after which no further candidate is begun; None: no end.
+    seed : of drawn candidates and rows.
+    nested_folds : outer folds of a nested cross-validation; None: none.
+    """
 
     model_name: str
-    grid: Mapping[str, Sequence[Any]]
+    grid: Mapping[str, Sequence[Any] | Mapping[str, Any]]
     scoring: str
     folds: int
+    strategy: Strategy = "grid"
+    n_candidates: int | None = None
+    time_budget_s: float | None = None
+    seed: int = 42
+    nested_folds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +132,8 @@ class SearchOutcome:
     model metrics (0 to 1), of a regression r2 and its errors, on out-of-fold predictions of that
     candidate. `candidates` has one entry
     per candidate: its values, mean and standard deviation of its score over the folds (None where
-    a fold failed) and its rank.
+    a fold failed) and its rank. `stopped` says why not all planned candidates were tried, None:
+    they were. `workers_processor_s` is the processor time of other processes.
     """
 
     plan: SearchPlan
@@ -101,17 +143,68 @@ class SearchOutcome:
     metrics: Mapping[str, float]
     candidates: Sequence["Candidate"]
     ended_ms: int = 0
+    stopped: str | None = None
+    workers_processor_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One combination of hyperparameters and how it did; scores None where a fold failed."""
+    """One combination of hyperparameters and how it did; scores None where a fold failed.
+
+    `rank` is 1 for the best, and 0 while the search goes on. `training_rows` is how many rows the
+    folds were cut from, None: all. `outer_fold` tells which of the outer folds of a nested
+    cross-validation it was tried in, from 1 on; None: in the search itself.
+    """
 
     values: Mapping[str, Any]
     mean_score: float | None
     std_score: float | None
     fit_s: float
-    rank: int
+    rank: int = 0
+    training_rows: int | None = None
+    outer_fold: int | None = None
+
+
+class SearchWatcher(Protocol):
+    """Whoever follows a search while it runs, keeps what it finds and may end it early.
+
+    A search that an earlier attempt had begun goes on where that ended, if `known` gives back what
+    `done` was given: the outcome is that of a search that was never interrupted.
+    """
+
+    def begun(self, model_name: str, candidates: int | None) -> None:
+        """Hear how many candidates are planned; None when that is not known."""
+
+    def known(self, model_name: str, key: str) -> Mapping[str, Any] | None:
+        """Return the scores that an earlier attempt gave to `done` under this key, or None."""
+
+    def done(
+        self, model_name: str, key: str, candidate: Candidate, scores: Mapping[str, Any]
+    ) -> None:
+        """Take the scores (JSON) of a candidate that has finished; may be called in any thread."""
+
+    def stopping(self) -> bool:
+        """Say, before each candidate, whether to begin none any more and keep what is finished."""
+
+
+class Unwatched:
+    """The watcher of a search that nobody follows."""
+
+    def begun(self, model_name: str, candidates: int | None) -> None:
+        """Do nothing."""
+
+    def known(self, model_name: str, key: str) -> Mapping[str, Any] | None:
+        """Know nothing."""
+        return None
+
+    def done(
+        self, model_name: str, key: str, candidate: Candidate, scores: Mapping[str, Any]
+    ) -> None:
+        """Do nothing."""
+
+    def stopping(self) -> bool:
+        """Go on."""
+        return False
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,12 @@ class SearchFailed(Impossible):
     """Search failed."""
 
 
+class NothingFinished(SearchFailed):
+    """Search stopped before a candidate finished."""
+
+    advice = "Nothing is kept of it. Let it run for longer."
+
+
 class RunWithoutModel(Impossible):
     """Run without a model to set."""
 

@@ -35,8 +35,12 @@ class Settings(ServiceSettings):
     search_max_candidates: int = Field(default=500, ge=1, le=100_000)
     """Most candidates (combinations of hyperparameters) that one model's grid may have."""
 
-    search_jobs: int = Field(default=1, ge=0, le=256)
-    """Fits that one search runs at the same time; 0 means one for each processor."""
+    search_jobs: int = Field(default=0, ge=0, le=256)
+    """Candidates that one search fits at a time; 0: one per processor, where the search is long."""
+
+    search_processes: int = Field(default=1, ge=1, le=64)
+    """Searches handed in with `"wait": false` that run at the same time, each in a process of its
+    own; the others wait for their turn."""
 
     @field_validator("s3_secret_access_key")
     @classmethod

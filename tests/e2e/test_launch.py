@@ -123,7 +123,9 @@ def test_status_and_doctor_know_of_the_program_without_a_port(launch: Launch) ->
     line = next(line for line in launch.run("status").splitlines() if " jobs " in line)
 
     assert [cell.strip() for cell in line.strip("│").split("│")] == ["jobs", "ready", "", ""]
-    assert "jobs: the program that trains runs" in launch.run("doctor")
+    found = launch.run("doctor")
+    assert "jobs: the program that runs trainings is there" in found
+    assert "searches: the program that runs searches is there" in found
     assert launch.run("logs", "jobs", "--lines", "5").startswith("jobs ")
 
 

@@ -178,3 +178,29 @@ def test_no_log_holds_a_password(own_suite: OwnSuite, kept: dict[str, Any]) -> N
         assert log
         for password in own_suite.postgres.passwords.values():
             assert password not in log
+
+
+def test_killed_program_of_searches_goes_on_where_it_was(
+    own_suite: OwnSuite, client: Client, kept: dict[str, Any]
+) -> None:
+    client.load("training")
+    grid = {"RandomForest": {"n_estimators": list(range(100, 130))}}
+    body = search(f"in the background {uuid.uuid4().hex[:8]}", grid, wait=False)
+    job = own_suite.ask("POST", "tracking", MANAGEMENT, body, status=202)
+
+    def look() -> Any:
+        return own_suite.ask("GET", "tracking", f"/root/tracking/jobs/{job['id']}")
+
+    def tried() -> int:
+        models = (look()["result"] or {}).get("models", {})
+        return int(models.get("RandomForest", {"done": 0})["done"])
+
+    wait_until(lambda: tried() >= 3, "three candidates", 120)
+    own_suite.kill("searches")
+    before = tried()
+    own_suite.start("searches")
+    wait_until(lambda: look()["state"] not in ("queued", "running"), "the search", 240)
+    done = look()
+    assert (done["state"], done["attempts"], tried()) == ("succeeded", 2, 30)
+    assert before < 30
+    assert client.runs(done["result"]["experiment_id"])[0]["status"] == "FINISHED"

@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 SERVICES = ("simulator", "ml_model", "tracking", "monitoring")
 JOBS = "jobs"
 """The program that runs the ML service's jobs; it listens nowhere."""
-ROLE_OF = {"mlflow": "tracking", JOBS: "ml_model"}
+SEARCHES = "searches"
+JOB_PROGRAMS = {JOBS: "ml_model.jobs", SEARCHES: "tracking.jobs"}
+ROLE_OF = {"mlflow": "tracking", JOBS: "ml_model", SEARCHES: "tracking"}
 URL_VARIABLES = {name: f"SUITE_{name.upper()}_URL" for name in (*SERVICES, "mlflow")}
 
 START_DEADLINE_S = 240.0
@@ -224,7 +226,7 @@ class OwnSuite(RunningSuite):
         try:
             postgres.create()
             suite._migrate()
-            for name in ("mlflow", *SERVICES, JOBS):
+            for name in ("mlflow", *SERVICES, *JOB_PROGRAMS):
                 suite.programs[name] = suite._program(name, ports)
                 suite.programs[name].start()
             for name in suite.programs:
@@ -248,9 +250,9 @@ class OwnSuite(RunningSuite):
                 continue
 
     def wait_ready(self, service: str, deadline_s: float = START_DEADLINE_S) -> None:
-        """As of any suite; the program that runs the jobs only has to live."""
-        if service == JOBS:
-            self.assert_alive(JOBS)
+        """As of any suite; a program that runs jobs only has to live."""
+        if service in JOB_PROGRAMS:
+            self.assert_alive(service)
         else:
             super().wait_ready(service, deadline_s)
 
@@ -296,7 +298,8 @@ class OwnSuite(RunningSuite):
         for database in ("cellar", "mlflow"):
             tables = self.rows(
                 "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'jobs_queue')"
+                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'jobs_queue',"
+                " 'searches_queue')"
                 " ORDER BY 1",
                 database=database,
             )
@@ -320,7 +323,8 @@ class OwnSuite(RunningSuite):
                 " OR (schemaname = 'public' AND tablename IN"
                 " ('set_loads', 'model_versions', 'deployments', 'scorings', 'predictions',"
                 " 'searches', 'monitoring_results', 'serving_models', 'prediction_log', 'labels',"
-                " 'training_rows', 'jobs', 'rollouts', 'rollout_decisions', 'drift_checks'))"
+                " 'training_rows', 'jobs', 'rollouts', 'rollout_decisions', 'drift_checks',"
+                " 'search_candidates', 'set_statistics'))"
             )
         ]
         # As a replica: the triggers that keep the ledger append-only rest.
@@ -358,13 +362,13 @@ class OwnSuite(RunningSuite):
         if name == "mlflow":
             command = [sys.executable, "-m", "tracking.mlflow_server"]
             environment["CELLAR_PORT"] = str(ports["tracking"])
-        elif name == JOBS:
-            command = [sys.executable, "-m", "ml_model.jobs"]
-            environment["CELLAR_PORT"] = str(ports["ml_model"])
+        elif name in JOB_PROGRAMS:
+            command = [sys.executable, "-m", JOB_PROGRAMS[name]]
+            environment["CELLAR_PORT"] = str(ports[ROLE_OF[name]])
         else:
             command = [sys.executable, "-m", "servicekit.serve", name]
             environment["CELLAR_PORT"] = str(ports[name])
-        if name in {"mlflow", "tracking"}:
+        if name in {"mlflow", "tracking", SEARCHES}:
             environment["CELLAR_MLFLOW_PORT"] = str(ports["mlflow"])
             environment["CELLAR_MLFLOW_ARTIFACTS"] = str(self.folder / "artifacts")
         if name in {"ml_model", JOBS}:

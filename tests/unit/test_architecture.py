@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "services"
 SERVICES = {"simulator", "ml_model", "tracking", "monitoring"}
-SHARED = {"servicekit", "contracts", "schema", "modelkit", "mlflowrest"}
+SHARED = {"servicekit", "contracts", "schema", "modelkit", "mlflowrest", "jobkit"}
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 
 

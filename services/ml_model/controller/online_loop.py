@@ -10,7 +10,7 @@ from contracts.training import (
     TrainingDataAnswer,
     TriggerRetrainRequest,
 )
-from ml_model.controller.jobs import job_answer
+from jobkit.controller.jobs import job_answer
 from ml_model.service.online_training import Added, OnlineTraining
 from servicekit.api import endpoint
 

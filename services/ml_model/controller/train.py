@@ -4,8 +4,8 @@ from flask import Response
 from flask_restful import Resource
 
 from contracts.training import JobStartedAnswer, TrainAnswer, TrainFailedAnswer, TrainRequest
-from ml_model.background_job import Job
-from ml_model.controller.jobs import job_answer
+from jobkit.controller.jobs import job_answer
+from jobkit.job import Job
 from ml_model.errors import JobCancelled
 from ml_model.service.train_requests import TrainRequests
 from modelkit.errors import HyperparametersRefused, ModelOfAnotherTask

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ml_model.background_job import Job
+from jobkit.job import Job
+from jobkit.service.job_runs import JobRuns
 from ml_model.repository.drift_samples import DriftSamples
-from ml_model.repository.jobs import SqlJobs
+from ml_model.repository.jobs import TrainingJobs
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_uris import ModelUris
 from ml_model.repository.serving_models import SqlServingModels
@@ -16,7 +17,6 @@ from ml_model.repository.training_rows import SqlTrainingRows
 from ml_model.repository.training_traces import TrainingTraces
 from ml_model.repository.versions import SqlVersions
 from ml_model.service.dataset_loading import DatasetLoading
-from ml_model.service.job_runs import JobRuns
 from ml_model.service.leftovers import Leftovers
 from ml_model.service.online_training import OnlineTraining
 from ml_model.service.retrain_job import RetrainJob
@@ -72,8 +72,8 @@ class Workshop:
             serving,
             _Nobody(),
         )
-        self.leftovers = Leftovers(
-            database, SqlJobs(session), ledger, versions, TrainingTraces(mlflow)
+        self._leftovers = Leftovers(
+            database, TrainingJobs(session), ledger, versions, TrainingTraces(mlflow)
         )
         self._workers: Mapping[str, TrainJob | RetrainJob] = {
             "train": TrainJob(database, runs, sets, loading, training),
@@ -90,7 +90,7 @@ class Workshop:
                 OnlineTraining(
                     database,
                     rows,
-                    SqlJobs(session),
+                    TrainingJobs(session),
                     ledger,
                     loading,
                     settings.retrain_threshold_rows,
@@ -101,3 +101,7 @@ class Workshop:
     def work_on(self, job: Job, request: Mapping[str, Any]) -> None:
         """Work on a job to its end; see `TrainJob` and `RetrainJob` for what is raised."""
         self._workers[job.kind].work_on(job, request)
+
+    def take_back(self, job_id: int) -> None:
+        """Remove what a failed job left in MLflow; `MlflowUnavailable` while that is away."""
+        self._leftovers.remove(job_id, "FAILED", keep_recorded=False)

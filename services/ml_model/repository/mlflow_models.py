@@ -41,8 +41,9 @@ from mlflow.types.schema import ColSpec, Schema
 from requests import RequestException
 from sklearn.pipeline import Pipeline
 
+from jobkit.errors import JobGivenUp
 from ml_model.domain import Registered, TrainingResult, reason
-from ml_model.errors import JobGivenUp, ModelStoreUnavailable
+from ml_model.errors import ModelStoreUnavailable
 from ml_model.repository.model_store import FINGERPRINT_TAG
 from modelkit.features import columns_of, example_of
 from modelkit.storage import log_model_options

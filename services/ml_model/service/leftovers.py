@@ -1,6 +1,6 @@
 """Remove what an attempt at a job has left half done: open runs, versions, drift samples."""
 
-from ml_model.repository.jobs import SqlJobs
+from ml_model.repository.jobs import TrainingJobs
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.trained_versions import SqlTrainedVersions
 from ml_model.repository.training_traces import TrainingTraces
@@ -19,7 +19,7 @@ class Leftovers:
     def __init__(
         self,
         database: Database,
-        jobs: SqlJobs,
+        jobs: TrainingJobs,
         ledger: SqlLedger,
         versions: SqlTrainedVersions,
         traces: TrainingTraces,

@@ -6,9 +6,10 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from ml_model.background_job import Job
-from ml_model.errors import JobNotFound, NoNewRows, RequestIdTaken
-from ml_model.repository.jobs import SqlJobs
+from jobkit.errors import JobNotFound
+from jobkit.job import Job
+from ml_model.errors import NoNewRows, RequestIdTaken
+from ml_model.repository.jobs import TrainingJobs
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.training_rows import SqlTrainingRows
 from ml_model.service.dataset_loading import DatasetLoading
@@ -55,7 +56,7 @@ class OnlineTraining:
         self,
         database: Database,
         rows: SqlTrainingRows,
-        jobs: SqlJobs,
+        jobs: TrainingJobs,
         ledger: SqlLedger,
         loading: DatasetLoading,
         threshold_rows: int,

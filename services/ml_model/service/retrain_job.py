@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ml_model.background_job import Job
+from jobkit.job import Job
+from jobkit.service.job_runs import JobRuns
 from ml_model.champion_comparison import MEASURES, Comparison, judged
 from ml_model.domain import CURRENT_SLOT
 from ml_model.errors import CanaryRuns, ChampionChanged, TrainingFailed
@@ -17,7 +18,6 @@ from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.sets import SqlSets
 from ml_model.repository.training_rows import SqlTrainingRows, TrainingRow
 from ml_model.service.dataset_loading import DatasetLoading
-from ml_model.service.job_runs import JobRuns
 from ml_model.service.model_terms import as_number, class_text, columns_for
 from ml_model.service.online_training import OnlineTraining, dataset_columns
 from ml_model.service.serving_models import ServingModels

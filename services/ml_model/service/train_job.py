@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from ml_model.background_job import Job
+from jobkit.job import Job
+from jobkit.service.job_runs import JobRuns
 from ml_model.repository.sets import SqlSets
 from ml_model.service.dataset_loading import DatasetLoading
-from ml_model.service.job_runs import JobRuns
 from ml_model.service.version_training import LabelledRows, Plan, Source, VersionTraining, labelled
 from modelkit.holding_back import held_back_rows, strata_of
 from modelkit.registry import get_entry

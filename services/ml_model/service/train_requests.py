@@ -4,9 +4,9 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ml_model.background_job import Job
+from jobkit.job import Job
+from jobkit.service.jobs import JobService
 from ml_model.service.dataset_loading import DatasetLoading
-from ml_model.service.jobs import JobService
 from ml_model.service.model_terms import as_number
 from modelkit.input_rows import InputColumn, InputRows, InvalidRows
 from modelkit.registry import get_entry

@@ -10,7 +10,8 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from sklearn.pipeline import Pipeline
 
-from ml_model.background_job import Job
+from jobkit.job import Job
+from jobkit.service.job_runs import JobRuns
 from ml_model.domain import Deployment, ModelVersion, canonical, reason
 from ml_model.errors import TrainingFailed
 from ml_model.evaluation_metrics import regression_metrics
@@ -21,7 +22,6 @@ from ml_model.repository.drift_samples import DriftSamples, new_sample_id
 from ml_model.repository.mlflow_models import TrainingRun
 from ml_model.repository.trained_versions import SqlTrainedVersions
 from ml_model.repository.training_traces import JOB_TAG
-from ml_model.service.job_runs import JobRuns
 from ml_model.service.serving_models import ServingModels
 from modelkit.features import columns_of, rows_of
 from servicekit.database import Database

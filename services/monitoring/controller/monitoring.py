@@ -7,9 +7,11 @@ from contracts.monitoring import (
     MonitoringAnswer,
     MonitoringRequest,
     NameAnswer,
+    ReportQuestion,
     SignalAnswer,
     SummaryAnswer,
     SummaryQuestion,
+    TestsQuestion,
     VerdictsAnswer,
     VerdictsQuery,
 )
@@ -30,7 +32,7 @@ class MonitoringResource(Resource):  # type: ignore[misc]
         return NameAnswer(name="EvidentlyAI", message="Monitoring")
 
     @endpoint(
-        summary="Report, tests or summary of production against testing",
+        summary="Report, tests, summary or verdict of production against testing",
         body=MonitoringRequest,
         answers={200: SummaryAnswer | MonitoringAnswer},
         errors=(404, 409, 422),
@@ -44,7 +46,7 @@ class MonitoringResource(Resource):  # type: ignore[misc]
         store. 409 names the call that is due: loading, setting, training or scoring.
         """
         answer = self._service.answer(body)
-        if not isinstance(body, SummaryQuestion) and body.format == "html":
+        if isinstance(body, ReportQuestion | TestsQuestion) and body.format == "html":
             return Response(self._service.page(answer), mimetype="text/html")
         return _wire(answer, summary=isinstance(body, SummaryQuestion))
 

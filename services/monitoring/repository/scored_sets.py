@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session, scoped_session
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session, scoped_session
 from contracts.vocabulary import DEFAULT_DATASET, SetName
 from monitoring.errors import ModelNotSet, ModelNotTrained, SetNotScored
 from monitoring.service.comparison import PREDICTION, Comparison
+from monitoring.service.sampling import sample_numbers
 from schema.day_numbers import days_since_1970
 from schema.sets import Dataset, LoadedSets, SetLoad
 from schema.tables import DatasetRow, DeploymentRow, ModelVersionRow, ScoringRow
@@ -73,8 +75,8 @@ class ScoredSetsRepository:
             production=production,
         )
 
-    def compare(self, scored: ScoredSets) -> Comparison:
-        """Read both sets with their predictions."""
+    def compare(self, scored: ScoredSets, most_rows: int | None = None) -> Comparison:
+        """Read both sets with their predictions; of a longer one a sample of `most_rows` rows."""
         dataset = scored.dataset
         taken = {*dataset.feature_names, dataset.target.name}
         prediction = PREDICTION
@@ -85,7 +87,9 @@ class ScoredSetsRepository:
         ]
         numerical = [name for name in dataset.feature_names if name not in categorical]
         frames = [
-            self._frame(load, scored.model_version_id, prediction, numerical, categorical)
+            self._frame(
+                load, scored.model_version_id, prediction, numerical, categorical, most_rows
+            )
             for load in (scored.testing, scored.production)
         ]
         return Comparison(
@@ -142,9 +146,16 @@ class ScoredSetsRepository:
         prediction: str,
         numerical: list[str],
         categorical: list[str],
+        most_rows: int | None,
     ) -> pd.DataFrame:
-        rows = self._sets.read_rows(load)
-        predictions = self._sets.read_predictions(load, model_version_id)
+        if most_rows is None or load.row_count <= most_rows:
+            rows = self._sets.read_rows(load)
+            predictions = self._sets.read_predictions(load, model_version_id)
+        else:
+            rows = self._sets.read_rows(load, sample_numbers(load.row_count, most_rows))
+            predictions = self._sets.read_predictions(
+                load, model_version_id, rows.index.to_numpy(np.int64)
+            )
         answers = [load.dataset.target.name, prediction]
         if load.dataset.task == "regression":
             rows[prediction] = predictions["predicted_value"].reindex(rows.index)

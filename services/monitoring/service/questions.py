@@ -9,13 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from contracts.monitoring import TEST_NAMES, MonitoringRequest, ReportQuestion, SummaryQuestion
+from contracts.monitoring import (
+    TEST_NAMES,
+    MonitoringRequest,
+    ReportQuestion,
+    SummaryQuestion,
+    VerdictQuestion,
+)
 from monitoring.errors import NoTestsChosen
 from monitoring.evidently_adapter import VERSION, Evaluation, EvidentlyAdapter
 from monitoring.repository.results import ResultRepository, StoredResult
 from monitoring.repository.scored_sets import ScoredSets, ScoredSetsRepository
 from monitoring.service.comparison import Comparison
-from monitoring.service.retraining_rule import RetrainingRule, judge
+from monitoring.service.counted_rule import judge_counted, precision, undecided
+from monitoring.service.counted_sets import COUNTING_VERSION, CountedSetsReader, Fresh
+from monitoring.service.retraining_rule import judge
+from monitoring.service.retraining_signals import RetrainingRule
+from monitoring.service.sampling import SEED
+from monitoring.service.set_statistics import CountedSets
 from servicekit.database import Database
 
 log = logging.getLogger(__name__)
@@ -25,11 +36,37 @@ ANSWER_VERSION = 1
 
 
 @dataclass(frozen=True)
+class LongSets:
+    """When sets are too long to be read whole, and how much of them Evidently is given then."""
+
+    from_rows: int
+    """A set of more rows is counted in the database."""
+    sample_rows: int
+    """Rows per set that are drawn for Evidently."""
+
+    def are(self, scored: ScoredSets) -> bool:
+        """Tell whether one of the two sets is that long."""
+        return max(scored.testing.row_count, scored.production.row_count) > self.from_rows
+
+
+@dataclass(frozen=True)
 class Answer:
     """A stored answer and what it is about."""
 
     stored: StoredResult
     scored: ScoredSets
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What of the two sets was read: all rows, or counts and for Evidently a sample.
+
+    `fresh` are counts that are not kept yet.
+    """
+
+    counted: CountedSets | None
+    fresh: Sequence[Fresh]
+    comparison: Comparison | None
 
 
 class QuestionService:
@@ -42,15 +79,22 @@ class QuestionService:
         results: ResultRepository,
         evidently: EvidentlyAdapter,
         rule: RetrainingRule,
+        counted_sets: CountedSetsReader,
+        long_sets: LongSets,
     ) -> None:
         self._database = database
         self._scored_sets = scored_sets
         self._results = results
         self._evidently = evidently
         self._rule = rule
+        self._counted_sets = counted_sets
+        self._long_sets = long_sets
 
     def answer(self, request: MonitoringRequest) -> Answer:
         """Answer, and store the answer with its verdict.
+
+        Long sets are judged by what the database counts of all their rows; Evidently is given a
+        sample, and the notes say so. What was counted is kept before Evidently begins.
 
         The same question about unchanged data (sets, model version, rule, Evidently) is read from
         the store. No database connection is held while Evidently works.
@@ -72,10 +116,15 @@ class QuestionService:
             stored = self._results.find(fingerprint)
             if stored is not None:
                 return Answer(stored, scored)
-            comparison = self._scored_sets.compare(scored)
-        started_s = time.perf_counter()
-        verdict = asdict(judge(comparison, self._rule))
-        evaluation = self._evaluate(question, comparison)
+            started_s = time.perf_counter()
+            material = self._read(question, scored)
+        with self._database.transaction():
+            self._counted_sets.keep(material.fresh)
+        verdict, notes = self._judge(scored, material)
+        if material.comparison is None or question["metric"] == "verdict":
+            evaluation = Evaluation(_decision(verdict), None, ())
+        else:
+            evaluation = self._evaluate(question, material.comparison)
         result = evaluation.result
         if question["metric"] == "summary":
             result = {**counts_of(result), **_decision(verdict)}
@@ -86,7 +135,7 @@ class QuestionService:
                 question,
                 dataset_id=scored.dataset.id,
                 model_version_id=scored.model_version_id,
-                verdict={**verdict, "notes": list(evaluation.notes)},
+                verdict={**verdict, "notes": [*notes, *evaluation.notes]},
                 result=result,
                 page=evaluation.page,
             )
@@ -94,6 +143,29 @@ class QuestionService:
         if stored is None:
             raise LookupError("A result that was just stored is not there.")
         return Answer(stored, scored)
+
+    def _read(self, question: Mapping[str, Any], scored: ScoredSets) -> "_Material":
+        if not self._long_sets.are(scored):
+            return _Material(None, (), self._scored_sets.compare(scored))
+        counted, fresh = self._counted_sets.read(scored)
+        comparison = None
+        if question["metric"] != "verdict":
+            comparison = self._scored_sets.compare(scored, self._long_sets.sample_rows)
+        return _Material(counted, fresh, comparison)
+
+    def _judge(
+        self, scored: ScoredSets, material: "_Material"
+    ) -> tuple[dict[str, Any], Sequence[str]]:
+        """Return the verdict, and notes on what it rests on where that is not simply all rows."""
+        counted, comparison = material.counted, material.comparison
+        if counted is not None:
+            notes = _notes_on_counts(scored, counted, self._rule)
+            if comparison is not None:
+                notes += _notes_on_sample(scored, self._long_sets.sample_rows)
+            return asdict(judge_counted(counted, self._rule)), notes
+        if comparison is None:
+            raise TypeError("There is nothing to judge.")
+        return asdict(judge(comparison, self._rule)), ()
 
     def page(self, answer: Answer) -> str:
         """Return the answer's page, complete and without need of a network."""
@@ -129,6 +201,8 @@ class QuestionService:
             "evidently": VERSION,
             "answer_version": ANSWER_VERSION,
         }
+        if self._long_sets.are(scored):
+            everything["counted"] = [COUNTING_VERSION, self._long_sets.sample_rows, SEED]
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
@@ -148,6 +222,8 @@ def counts_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _question(request: MonitoringRequest) -> dict[str, Any]:
     """Return the question in one form, so that equal questions are found equal."""
+    if isinstance(request, VerdictQuestion):
+        return {"metric": request.metric, "format": "json"}
     if isinstance(request, ReportQuestion):
         return {"metric": request.metric, "format": request.format}
     page = "json" if isinstance(request, SummaryQuestion) else request.format
@@ -172,3 +248,25 @@ def _decision(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "retraining_needed": verdict["retraining_needed"],
         "reasons": list(verdict["reasons"]),
     }
+
+
+def _notes_on_counts(scored: ScoredSets, counted: CountedSets, rule: RetrainingRule) -> list[str]:
+    rows = f"{scored.testing.row_count} testing and {scored.production.row_count} production rows"
+    hidden = max(precision(counted).values(), default=0.0)
+    counted_all = f"All {rows} were counted in the database for the verdict; distances of features"
+    notes = [f"{counted_all} are at most {hidden:.4f} larger than counted."]
+    unsure = undecided(counted, rule)
+    if unsure:
+        notes.append(
+            f"The counts are too coarse to rule out that these drifted: {', '.join(unsure)}."
+        )
+    return notes
+
+
+def _notes_on_sample(scored: ScoredSets, sample_rows: int) -> list[str]:
+    return [
+        f"Evidently saw {sample_rows} of the {load.row_count} {load.set_name} rows, drawn at random"
+        f" with the seed {SEED}."
+        for load in (scored.testing, scored.production)
+        if load.row_count > sample_rows
+    ]

@@ -4,12 +4,12 @@ from typing import Any
 
 from alembic import context
 
-from schema.tables import JOBS_SCHEMA, SAMPLES_SCHEMA, Base
+from schema.tables import JOBS_SCHEMA, SAMPLES_SCHEMA, SEARCHES_SCHEMA, Base
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
     """Leave out what is made at run time: a table per dataset version, and the job queue."""
-    return not (kind == "schema" and name in (SAMPLES_SCHEMA, JOBS_SCHEMA))
+    return not (kind == "schema" and name in (SAMPLES_SCHEMA, JOBS_SCHEMA, SEARCHES_SCHEMA))
 
 
 connection = context.config.attributes["connection"]

@@ -9,8 +9,9 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow.sklearn
@@ -67,6 +68,8 @@ LONGEST_TAG = 8_000
 ATTEMPTS = 6
 BATCH = 100
 """Params and tags that MLflow takes in one call."""
+DELETIONS = 4
+"""Runs that are deleted at the same time."""
 IN_USE = "RESOURCE_CONFLICT"
 """The code with which our MLflow server keeps what is in use."""
 MODEL_NAME = "model"
@@ -154,6 +157,17 @@ class MlflowStore:
             except MlflowException as error:
                 raise _refusal(error, RunNotFound()) from error
 
+    def delete_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete runs that nobody uses; one that is gone already is passed over."""
+
+        def delete(run_id: str) -> None:
+            with suppress(RunNotFound):
+                self.delete_run(run_id)
+
+        if run_ids:
+            with ThreadPoolExecutor(DELETIONS, thread_name_prefix="delete") as pool:
+                list(pool.map(delete, run_ids))
+
     def create_run(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
         """Open a run and return its id."""
         with _translated():
@@ -198,6 +212,21 @@ class MlflowStore:
                 )
             )
             self._client.set_terminated(record.run_id, "FINISHED", record.ended_ms)
+
+    def resume_run(self, run_id: str, experiment_id: str) -> None:
+        """Make an open run that was being logged when its process ended ready to be gone on with.
+
+        Where its model is registered already, the run is ended: nothing is left to do. Else a
+        model that it has uploaded is deleted: it is logged again.
+        """
+        with _translated():
+            if self._client.search_model_versions(f"run_id = '{run_id}'", max_results=1):
+                self._client.set_terminated(run_id, "FINISHED")
+                return
+            for model in self._client.search_logged_models(
+                [experiment_id], filter_string=f"source_run_id = '{run_id}'"
+            ):
+                self._client.delete_logged_model(model.model_id)
 
     def fail_run(self, run_id: str, reason: str) -> None:
         """Mark a run FAILED with the reason as a tag."""

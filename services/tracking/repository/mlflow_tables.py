@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     and_,
     create_engine,
+    exists,
     func,
     or_,
     select,
@@ -33,10 +34,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from servicekit.database import is_outage
 from tracking.domain import (
+    CANDIDATE_TAG,
     FINISHED,
     KIND_TAG,
     MODEL_TAG,
+    OPEN_STATES,
+    PARENT_TAG,
     SEARCH_TAG,
+    CandidateRun,
     Experiment,
     Run,
     RunMetrics,
@@ -145,11 +150,13 @@ class MlflowTables:
         count = func.count(runs.c.run_uuid)
         query = (
             select(experiments, count)
+            .select_from(experiments)
             .outerjoin(
                 runs,
                 and_(
                     runs.c.experiment_id == experiments.c.experiment_id,
                     runs.c.lifecycle_stage == ACTIVE,
+                    _is_no_candidate(),
                 ),
             )
             .where(experiments.c.lifecycle_stage == ACTIVE)
@@ -183,7 +190,7 @@ class MlflowTables:
 
     def list_runs(self, experiment: Experiment) -> list[Run]:
         """Return an experiment's runs, the newest first."""
-        query = _runs_query().where(runs.c.experiment_id == experiment.id)
+        query = _runs_query().where(runs.c.experiment_id == experiment.id, _is_no_candidate())
         with self._connect() as connection:
             return [Run(*row) for row in connection.execute(query)]
 
@@ -191,14 +198,31 @@ class MlflowTables:
         """Return the runs of a search that have not ended."""
         query = _runs_query().where(
             runs.c.status.in_(["RUNNING", "SCHEDULED"]),
-            runs.c.run_uuid.in_(
-                select(tags.c.run_uuid).where(
-                    tags.c.key == SEARCH_TAG, tags.c.value == str(search_id)
-                )
-            ),
+            runs.c.run_uuid.in_(_tagged(SEARCH_TAG, str(search_id))),
         )
         with self._connect() as connection:
             return [Run(*row) for row in connection.execute(query)]
+
+    def list_search_runs(self, search_id: int) -> list[Run]:
+        """Return the runs of a search, one for each model, the newest first."""
+        query = _runs_query().where(
+            runs.c.run_uuid.in_(_tagged(SEARCH_TAG, str(search_id))), _is_no_candidate()
+        )
+        with self._connect() as connection:
+            return [Run(*row) for row in connection.execute(query)]
+
+    def list_candidate_runs(self, parent_run_id: str) -> list[CandidateRun]:
+        """Return the runs of the candidates of a model's run."""
+        query = (
+            select(runs.c.run_uuid, tags.c.value, runs.c.status.in_(OPEN_STATES))
+            .join(tags, and_(tags.c.run_uuid == runs.c.run_uuid, tags.c.key == CANDIDATE_TAG))
+            .where(
+                runs.c.lifecycle_stage == ACTIVE,
+                runs.c.run_uuid.in_(_tagged(PARENT_TAG, parent_run_id)),
+            )
+        )
+        with self._connect() as connection:
+            return [CandidateRun(*row) for row in connection.execute(query)]
 
     def find_run(self, run_id: str) -> Run | None:
         """Return a run that is not deleted, nor its experiment, or None."""
@@ -276,6 +300,7 @@ class MlflowTables:
                 runs.c.experiment_id == experiment.id,
                 runs.c.lifecycle_stage == ACTIVE,
                 runs.c.status == FINISHED,
+                _is_no_candidate(),
             )
         )
         with self._connect() as connection:
@@ -330,6 +355,19 @@ def _runs_query() -> Select[Any]:
         .where(runs.c.lifecycle_stage == ACTIVE)
         .order_by(runs.c.start_time.desc(), runs.c.run_uuid)
     )
+
+
+def _tagged(key: str, value: str) -> Select[Any]:
+    return select(tags.c.run_uuid).where(tags.c.key == key, tags.c.value == value)
+
+
+def _is_no_candidate() -> ColumnElement[bool]:
+    """Leave out the runs below a search's runs: one for each of its candidates."""
+    candidate = tags.alias("candidate")
+    below = exists().where(
+        candidate.c.run_uuid == runs.c.run_uuid, candidate.c.key == CANDIDATE_TAG
+    )
+    return ~below.correlate(runs)
 
 
 def _starts_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:

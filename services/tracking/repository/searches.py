@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import bindparam
 
 from servicekit.database import DatabaseUnavailable, is_outage
+from tracking.domain import Run, Unwatched
 from tracking.errors import SearchLost
 from tracking.settings import Settings
 
@@ -33,7 +34,8 @@ _BEGIN = text(
 _TAKE_ORPHANS = text(
     """
     WITH running AS MATERIALIZED (
-        SELECT id, experiment_id FROM searches WHERE state = 'running'
+        -- That of a job lives as long as its job, through all attempts.
+        SELECT id, experiment_id FROM searches WHERE state = 'running' AND job_id IS NULL
     )
     SELECT id, experiment_id FROM running
     WHERE pg_try_advisory_lock(hashtext('cellar.searches'), id::int) ORDER BY id
@@ -57,6 +59,21 @@ class RunningSearch:
     def __init__(self, connection: Connection, search_id: int) -> None:
         self._connection = connection
         self.id = search_id
+
+    watcher = Unwatched()
+
+    def known_run(self, model_name: str) -> Run | None:
+        """Return None: nothing was begun before this request."""
+
+    def opened(self, model_name: str, run_id: str) -> None:
+        """Hear which run a model has."""
+
+    def searched(self, model_name: str) -> None:
+        """Hear that a model's search has ended."""
+
+    def interrupted_by(self, error: BaseException) -> bool:
+        """Return False: whatever goes wrong, the search has failed."""
+        return False
 
     def check_alive(self) -> None:
         """Raise `SearchLost` when the lock is gone: others may count the search as dead."""

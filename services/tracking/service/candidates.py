@@ -15,13 +15,16 @@ CHART_WIDTH = 820
 
 
 def candidates_csv(outcome: SearchOutcome) -> str:
-    """Return one line per candidate, the best first; a score is empty where a fold failed."""
+    """Return one line per candidate, the best first; a score is empty where a fold failed.
+
+    Where some were tried on a part of the rows only, `training_rows` says on how many.
+    """
     names = list(outcome.plan.grid)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["rank", *names, f"mean_{outcome.plan.scoring}", f"std_{outcome.plan.scoring}", "fit_s"]
-    )
+    head = ["rank", *names, f"mean_{outcome.plan.scoring}", f"std_{outcome.plan.scoring}", "fit_s"]
+    in_parts = any(item.training_rows is not None for item in outcome.candidates)
+    writer.writerow([*head, "training_rows"] if in_parts else head)
     for item in _ranked(outcome.candidates):
         writer.writerow(
             [
@@ -30,6 +33,7 @@ def candidates_csv(outcome: SearchOutcome) -> str:
                 "" if item.mean_score is None else item.mean_score,
                 "" if item.std_score is None else item.std_score,
                 round(item.fit_s, 6),
+                *(["all" if item.training_rows is None else item.training_rows] * in_parts),
             ]
         )
     return text.getvalue()

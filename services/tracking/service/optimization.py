@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from typing import Protocol
 
 from contracts.tracking import OptimizationAnswer, OptimizationData, OptimizationRequest
 from modelkit.registry import get_entry
@@ -22,24 +23,60 @@ from tracking.domain import (
     HYPERPARAMETERS_TAG,
     KIND_TAG,
     MODEL_TAG,
-    SEARCH_KIND,
+    SEARCH_KINDS,
+    SEARCH_NAMES,
     SEARCH_TAG,
+    Run,
     RunRecord,
     SearchOutcome,
     SearchPlan,
+    SearchWatcher,
     TrainingSet,
 )
 from tracking.repository.mlflow_store import MlflowStore
-from tracking.repository.searches import RunningSearch, Searches
+from tracking.repository.searches import Searches
 from tracking.repository.training_set import TrainingSets
 from tracking.service.candidates import candidates_csv, candidates_svg
-from tracking.service.grid_search import check_folds, check_plans, processors, search
+from tracking.service.fold_workers import processors
 from tracking.service.scoring import check_scoring
+from tracking.service.search import search
+from tracking.service.search_checks import check_request, check_rows
+from tracking.service.search_plans import plan_of
+from tracking.service.strategies import planned_candidates
 
 log = logging.getLogger(__name__)
 
 UPLOADS = 3
 """Runs that are logged at the same time: it is mostly waiting for the MLflow server."""
+
+
+class SearchHost(Protocol):
+    """What a search runs in: the request that waits for it, or a job."""
+
+    id: int
+    """Of the row in `searches`."""
+
+    @property
+    def watcher(self) -> SearchWatcher:
+        """Who follows the search."""
+
+    def known_run(self, model_name: str) -> Run | None:
+        """Return the run that an earlier attempt has opened for a model: open or finished."""
+
+    def opened(self, model_name: str, run_id: str) -> None:
+        """Hear which run a model has, before its search."""
+
+    def searched(self, model_name: str) -> None:
+        """Hear that a model's search has ended."""
+
+    def check_alive(self) -> None:
+        """Raise what ends the search, before anything is logged, unless it is still wanted."""
+
+    def interrupted_by(self, error: BaseException) -> bool:
+        """Tell whether the open runs are left as they are after an error."""
+
+    def end(self, state: str, reason: str | None = None) -> None:
+        """Hear how it ended: `finished` or `failed`."""
 
 
 class OptimizationService:
@@ -60,7 +97,7 @@ class OptimizationService:
         self._searches = searches
         self._store = store
         self._max_candidates = max_candidates
-        self._jobs = jobs or processors()
+        self._jobs = jobs or None
 
     def optimize(self, request: OptimizationRequest) -> OptimizationAnswer:
         """Search every model and return where the runs are.
@@ -78,7 +115,16 @@ class OptimizationService:
         Unavailable
             Postgres or MLflow went away; runs that were begun are FAILED, now or by the sweep.
         """
-        check_plans(request.models, request.hyperparameters, self._max_candidates)
+        training_set = self.check(request)
+        experiment_id = self.ensure_experiment(request)
+        with self._searches.begin(experiment_id, request.model_dump()) as running:
+            run_ids = self.search(running, experiment_id, request, training_set)
+        data = OptimizationData(experiment_id=experiment_id, run_ids=run_ids)
+        return OptimizationAnswer(data=data)
+
+    def check(self, request: OptimizationRequest) -> TrainingSet:
+        """Return the training set of a request that can be begun; see `optimize` for the errors."""
+        check_request(request, self._max_candidates)
         task = get_entry(request.models[0]).task
         check_scoring(request.scoring, task=task)
         # The connection goes back to the pool before the search: it may take minutes.
@@ -87,17 +133,22 @@ class OptimizationService:
         for model in request.models:
             check_task(model, training_set.task, training_set.dataset_name)
         check_scoring(request.scoring, training_set.classes, task)
-        check_folds(request.cv, training_set)
+        check_rows(request, training_set)
         self._store.check()
-        experiment_id = self._experiment(request)
-        with self._searches.begin(experiment_id, request.model_dump()) as running:
-            run_ids = _Search(self._store, running, experiment_id, training_set, self._jobs).run(
-                request
-            )
-        data = OptimizationData(experiment_id=experiment_id, run_ids=run_ids)
-        return OptimizationAnswer(data=data)
+        return training_set
 
-    def _experiment(self, request: OptimizationRequest) -> str:
+    def search(
+        self,
+        host: SearchHost,
+        experiment_id: str,
+        request: OptimizationRequest,
+        training_set: TrainingSet,
+    ) -> dict[str, str]:
+        """Search, log and register what was checked, and return the run of each model."""
+        return _Search(self._store, host, experiment_id, training_set, self._jobs).run(request)
+
+    def ensure_experiment(self, request: OptimizationRequest) -> str:
+        """Return the experiment of a request, made when there is none of its name."""
         tags = {"description": request.experiment_description, "owner": request.experiment_owner}
         with self._searches.name_lock(request.experiment_name):
             return self._store.ensure_experiment(request.experiment_name, tags)
@@ -109,10 +160,10 @@ class _Search:
     def __init__(
         self,
         store: MlflowStore,
-        running: RunningSearch,
+        running: SearchHost,
         experiment_id: str,
         training_set: TrainingSet,
-        jobs: int,
+        jobs: int | None,
     ) -> None:
         self._store = store
         self._running = running
@@ -126,12 +177,9 @@ class _Search:
         """Search, log, register; whatever goes wrong, no run of this request stays open."""
         try:
             records = [
-                self._search(
-                    SearchPlan(
-                        model, request.hyperparameters.get(model, {}), request.scoring, request.cv
-                    )
-                )
+                self._search(plan_of(request, model))
                 for model in request.models
+                if not self._has_ended(model)
             ]
             self._running.check_alive()
             model_ids = _at_once(self._store.log_run, records)
@@ -140,29 +188,29 @@ class _Search:
                 self._ended.add(record.run_id)
             self._running.end("finished")
         except BaseException as error:
-            self._fail(error)
+            if not self._running.interrupted_by(error):
+                self._fail(error)
             raise
         return self._run_ids
 
+    def _has_ended(self, model: str) -> bool:
+        """Tell whether an earlier attempt has logged and registered a model."""
+        found = self._running.known_run(model)
+        if found is None:
+            return False
+        self._run_ids[model] = found.id
+        return not found.is_open
+
     def _search(self, plan: SearchPlan) -> RunRecord:
         model = plan.model_name
-        run_id = self._store.create_run(
-            self._experiment_id,
-            f"{model} Grid_Search_Opt and CV_Performance",
-            {
-                KIND_TAG: SEARCH_KIND,
-                MODEL_TAG: model,
-                SEARCH_TAG: str(self._running.id),
-                DATASET_NAME_TAG: self._training_set.dataset_name,
-                DATASET_VERSION_TAG: str(self._training_set.dataset_version),
-            },
-        )
-        self._run_ids[model] = run_id
+        run_id = self._run_ids.get(model) or self._open_run(plan)
+        self._running.opened(model, run_id)
         log.info("Search %d: %s begins, run %s", self._running.id, model, run_id)
         wall_s, processor_s = time.perf_counter(), time.process_time()
-        outcome = search(plan, self._training_set, self._jobs)
+        outcome = search(plan, self._training_set, self._jobs, self._running.watcher)
+        self._running.searched(model)
         wall_s = time.perf_counter() - wall_s
-        processor_s = time.process_time() - processor_s
+        processor_s = time.process_time() - processor_s + outcome.workers_processor_s
         log.info(
             "Search %d: %s done, %d candidates x %d folds in %.2f s, best %s %.4f with %s",
             self._running.id,
@@ -178,6 +226,22 @@ class _Search:
         return self._record(
             run_id, outcome, {"system_cpu_usage": usage, "system_execution_time": wall_s}
         )
+
+    def _open_run(self, plan: SearchPlan) -> str:
+        model = plan.model_name
+        run_id = self._store.create_run(
+            self._experiment_id,
+            f"{model} {SEARCH_NAMES[plan.strategy]}",
+            {
+                KIND_TAG: SEARCH_KINDS[plan.strategy],
+                MODEL_TAG: model,
+                SEARCH_TAG: str(self._running.id),
+                DATASET_NAME_TAG: self._training_set.dataset_name,
+                DATASET_VERSION_TAG: str(self._training_set.dataset_version),
+            },
+        )
+        self._run_ids[model] = run_id
+        return run_id
 
     def _record(
         self, run_id: str, outcome: SearchOutcome, system_metrics: Mapping[str, float]
@@ -195,6 +259,7 @@ class _Search:
                 "cellar.candidates": str(len(outcome.candidates)),
                 "cellar.failed_candidates": str(failed),
                 "cellar.best_score": str(outcome.best_score),
+                **({"cellar.stopped": outcome.stopped} if outcome.stopped else {}),
             },
             training_set=self._training_set,
             pipeline=outcome.pipeline,
@@ -236,7 +301,21 @@ def run_params(outcome: SearchOutcome, training_set: TrainingSet) -> dict[str, s
         **grid,
         "grid_search_scoring": outcome.plan.scoring,
         "grid_search_cv_folds": str(outcome.plan.folds),
+        **_params_of_strategy(outcome.plan),
     }
+
+
+def _params_of_strategy(plan: SearchPlan) -> dict[str, str]:
+    """Return what a plan says beside its grid; of a plain grid search nothing."""
+    drawn = plan.strategy != "grid"
+    said = {
+        "strategy": plan.strategy if drawn else None,
+        "n_candidates": planned_candidates(plan) if drawn else None,
+        "seed": plan.seed if drawn else None,
+        "time_budget_s": plan.time_budget_s,
+        "nested_cv": plan.nested_folds,
+    }
+    return {f"grid_search_{name}": str(value) for name, value in said.items() if value is not None}
 
 
 def _at_once(log_run: Callable[[RunRecord], str], records: Sequence[RunRecord]) -> list[str]:

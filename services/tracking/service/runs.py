@@ -58,7 +58,7 @@ class RunService:
         return RunAnswer(data={**metrics})
 
     def delete(self, experiment_id: str, run_id: str) -> DeletedAnswer:
-        """Delete a run.
+        """Delete a run, and the runs of its candidates where it has any.
 
         Raises
         ------
@@ -80,6 +80,7 @@ class RunService:
         if run.id in in_use:
             raise still_deployed({run.id: in_use[run.id]})
         self._store.delete_run(run.id)
+        self._store.delete_runs([item.id for item in self._tables.list_candidate_runs(run.id)])
         return DeletedAnswer(message=f"Run {run.id} deleted successfully.")
 
     def _get(self, experiment_id: str, run_id: str) -> Run:

@@ -5,17 +5,58 @@ compared by.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    d2_brier_score,
+    f1_score,
+    get_scorer,
+    get_scorer_names,
+    jaccard_score,
+    make_scorer,
+    precision_score,
+    recall_score,
+)
 
 from tracking.errors import UnknownScoring
 
-BINARY_ONLY = frozenset({"average_precision", "f1", "jaccard", "precision", "recall", "roc_auc"})
-"""Scorers that know a positive class; they fit two classes labelled 0 and 1."""
+_BY_SCORE = {"response_method": ("decision_function", "predict_proba")}
+_BY_PROBABILITY = {"response_method": "predict_proba"}
+_OF_POSITIVES: Mapping[str, Callable[..., Any]] = {
+    "average_precision": partial(make_scorer, average_precision_score, **_BY_SCORE),
+    "d2_brier_score": partial(make_scorer, d2_brier_score, **_BY_PROBABILITY),
+    "f1": partial(make_scorer, f1_score),
+    "jaccard": partial(make_scorer, jaccard_score),
+    "neg_brier_score": partial(
+        make_scorer, brier_score_loss, greater_is_better=False, **_BY_PROBABILITY
+    ),
+    "precision": partial(make_scorer, precision_score),
+    "recall": partial(make_scorer, recall_score),
+}
+"""Of two classes these look at one; scikit-learn's own scorers of these names need it to be 1."""
+
+BINARY_ONLY = frozenset(
+    {
+        "average_precision",
+        "f1",
+        "jaccard",
+        "neg_negative_likelihood_ratio",
+        "positive_likelihood_ratio",
+        "precision",
+        "recall",
+        "roc_auc",
+    }
+)
+"""Scorers that fit two classes. The second in order (1, true, yes after no) is the positive one."""
+
+MANY_ONLY = frozenset({"top_k_accuracy"})
+"""Scorers that say nothing of two classes."""
 
 _AVERAGED = tuple(
     f"{name}_{average}"
@@ -36,6 +77,7 @@ _CLASSIFICATION = (
     "roc_auc_ovr_weighted",
     *_AVERAGED,
     *BINARY_ONLY,
+    *MANY_ONLY,
 )
 _REGRESSION = (
     "d2_absolute_error_score",
@@ -43,6 +85,8 @@ _REGRESSION = (
     "neg_max_error",
     "neg_mean_absolute_error",
     "neg_mean_absolute_percentage_error",
+    "neg_mean_gamma_deviance",
+    "neg_mean_poisson_deviance",
     "neg_mean_squared_error",
     "neg_mean_squared_log_error",
     "neg_median_absolute_error",
@@ -59,9 +103,10 @@ def scorer_names(classes: Sequence[Any] | None = None, task: str = "classificati
     names = sorted(name for name in fitting if name in known)
     if task == "regression":
         return names
-    if classes is None or list(classes) == [0, 1]:
+    if classes is None:
         return names
-    return [name for name in names if name not in BINARY_ONLY]
+    others = MANY_ONLY if len(classes) == 2 else BINARY_ONLY
+    return [name for name in names if name not in others]
 
 
 def check_scoring(
@@ -84,9 +129,10 @@ class FoldScorer:
     def __init__(self, scoring: str, labels: NDArray[Any]) -> None:
         self._scoring = scoring
         self._labels = np.unique(labels)
+        self._scorer = _scorer(scoring, self._labels.tolist())
 
     def __call__(self, estimator: Any, rows: Any, labels: Any) -> dict[str, float]:
-        """Return the counts and the score; NaN where the scorer refuses the estimator."""
+        """Return the counts and the score; raises what the scorer raises."""
         truth = np.asarray(labels)
         said = np.asarray(estimator.predict(rows))
         answer = {"score": self._score(estimator, rows, truth, said)}
@@ -100,7 +146,14 @@ class FoldScorer:
     def _score(self, estimator: Any, rows: Any, truth: Any, said: Any) -> float:
         if self._scoring == "accuracy":
             return float(np.mean(said == truth))
-        return _score(self._scoring, estimator, rows, truth)
+        return float(self._scorer(estimator, rows, truth))
+
+
+def _scorer(scoring: str, classes: Sequence[Any]) -> Any:
+    own = _OF_POSITIVES.get(scoring)
+    if own is None or list(classes) == [0, 1] or len(classes) != 2:
+        return get_scorer(scoring)
+    return own(pos_label=classes[1])
 
 
 class ErrorScorer:
@@ -115,24 +168,17 @@ class ErrorScorer:
         self._scoring = scoring
 
     def __call__(self, estimator: Any, rows: Any, labels: Any) -> dict[str, float]:
-        """Return the sums and the score; NaN where the scorer refuses the estimator."""
+        """Return the sums and the score; raises what the scorer raises."""
         truth = np.asarray(labels, dtype=np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             errors = np.abs(truth - np.asarray(estimator.predict(rows), dtype=np.float64))
             relative = float(np.sum(errors / np.abs(truth))) if truth.all() else float("nan")
             return {
-                "score": _score(self._scoring, estimator, rows, truth),
+                "score": float(get_scorer(self._scoring)(estimator, rows, truth)),
                 "absolute": float(errors.sum()),
                 "squared": float((errors**2).sum()),
                 "relative": relative,
             }
-
-
-def _score(scoring: str, estimator: Any, rows: Any, truth: Any) -> float:
-    try:
-        return float(get_scorer(scoring)(estimator, rows, truth))
-    except Exception:  # noqa: BLE001 - whatever a scorer refuses, its candidate has no score
-        return float("nan")
 
 
 def error_metrics(

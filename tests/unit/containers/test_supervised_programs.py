@@ -1,4 +1,4 @@
-"""Two programs in one container: both run, the one that dies comes back, both end in order."""
+"""Programs that share a container: all run, the one that dies comes back, all end in order."""
 
 import os
 import signal
@@ -12,12 +12,19 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from launcher.docker_suite import SUPERVISED_AS
+from launcher.suite_settings import JOB_PROGRAMS, SERVICE_OF
+
 SERVICES = Path(__file__).parents[3] / "services"
 DEADLINE_S = 30.0
 
 PROGRAMS = {
     "ml_model": {"ml_model": "servicekit.serve ml_model", "jobs": "ml_model.jobs"},
-    "tracking": {"tracking": "servicekit.serve tracking", "mlflow": "tracking.mlflow_server"},
+    "tracking": {
+        "tracking": "servicekit.serve tracking",
+        "mlflow": "tracking.mlflow_server",
+        "searches": "tracking.jobs",
+    },
 }
 
 # Stands for Python: notes its process, and that it was asked to end.
@@ -114,7 +121,7 @@ def container(service: str, tmp_path: Path) -> Iterator[Container]:
         container.close()
 
 
-def test_both_run_the_one_that_dies_comes_back_and_both_end(
+def test_all_run_the_one_that_dies_comes_back_and_all_end(
     service: str, container: Container
 ) -> None:
     commands = set(PROGRAMS[service].values())
@@ -130,12 +137,14 @@ def test_both_run_the_one_that_dies_comes_back_and_both_end(
     assert not any(container.pid(command) for command in commands)
 
 
-def test_the_launcher_can_ask_how_the_jobs_are(tmp_path: Path) -> None:
-    container = Container("ml_model", tmp_path)
+@pytest.mark.parametrize("program", JOB_PROGRAMS)
+def test_the_launcher_can_ask_how_the_jobs_are(program: str, tmp_path: Path) -> None:
+    container = Container(SERVICE_OF[program], tmp_path)
     try:
-        until(lambda: container.pid("ml_model.jobs"))
+        until(lambda: container.pid(JOB_PROGRAMS[program]))
         asked = [sys.executable, "-m", "supervisor.supervisorctl"]
-        asked += ["--configuration", str(container.configuration), "status", "programs:jobs"]
+        asked += ["--configuration", str(container.configuration), "status"]
+        asked.append(SUPERVISED_AS[program])
 
         def running() -> bool:
             done = subprocess.run(asked, capture_output=True, text=True, check=False)

@@ -67,7 +67,7 @@ def _wait(
     servers: _Servers,
     deadline_s: float = 20,
     dead: dict[str, str] | None = None,
-    lack_of_jobs: Callable[[], str] = str,
+    lack_of_jobs: Callable[[str], str] = lambda _: "",
 ) -> None:
     wait_until_ready(
         servers.settings,
@@ -134,11 +134,11 @@ def test_a_program_that_has_ended_is_not_waited_for(servers: _Servers) -> None:
 
 
 def test_the_jobs_are_waited_for_as_well(servers: _Servers) -> None:
-    lacks = iter(["starting", "starting", ""])
+    lacks = {name: iter(["starting", "starting", ""]) for name in ("jobs", "searches")}
 
-    _wait(servers, lack_of_jobs=lambda: next(lacks))
+    _wait(servers, lack_of_jobs=lambda name: next(lacks[name]))
 
-    assert next(lacks, "asked no more") == "asked no more"
+    assert {next(left, "asked no more") for left in lacks.values()} == {"asked no more"}
 
 
 def test_jobs_that_do_not_start_are_named_with_their_log(servers: _Servers) -> None:
@@ -147,6 +147,6 @@ def test_jobs_that_do_not_start_are_named_with_their_log(servers: _Servers) -> N
             servers,
             deadline_s=3600,
             dead={"jobs": "has ended"},
-            lack_of_jobs=lambda: "fatal",
+            lack_of_jobs=lambda name: "fatal" if name == "jobs" else "",
         )
     assert "the log of jobs" in caught.value.detail

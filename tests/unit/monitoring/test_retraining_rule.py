@@ -8,7 +8,6 @@ import pytest
 
 from monitoring.service.comparison import Comparison
 from monitoring.service.retraining_rule import (
-    RetrainingRule,
     accuracy_drop,
     data_drift,
     error_growth,
@@ -18,6 +17,7 @@ from monitoring.service.retraining_rule import (
     prediction_drift,
     value_drift,
 )
+from monitoring.service.retraining_signals import RetrainingRule
 
 RULE = RetrainingRule()
 ALPHA = RULE.false_alarm_rate / 4

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from ml_model.jobs import housekeeping
-from ml_model.jobs.housekeeping import Leadership, keep_house
+from jobkit.program import housekeeping
+from jobkit.program.housekeeping import Leadership, keep_house
 from servicekit.database import DatabaseUnavailable
 
 

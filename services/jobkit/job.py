@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-JobKind = Literal["train", "retrain"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 RunsEnd = Literal["FAILED", "KILLED"]
@@ -27,7 +26,7 @@ class Job:
     """
 
     id: int
-    kind: JobKind
+    kind: str
     state: JobState
     dataset_name: str | None
     request: Mapping[str, Any]

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from ml_model.background_job import Job, RunsEnd
-from ml_model.jobs.children import Child, ChildEnded, Children
-from ml_model.jobs.scope import Scopes
-from ml_model.service.job_runs import JobRuns
+from jobkit.job import Job, RunsEnd
+from jobkit.program.children import Child, ChildEnded, Children
+from jobkit.program.scope import Scopes
+from jobkit.service.job_runs import JobRuns
 from servicekit.telemetry import set_request_id
 
 Tidy = Callable[[int, RunsEnd], None]
@@ -26,7 +26,8 @@ class JobRunner:
     """Runs jobs in children.
 
     `tidy` takes away what an unfinished attempt has left in MLflow, whose open runs get the given
-    status; after FAILED the job is begun again and goes on with what Postgres has recorded.
+    status; after FAILED the job is begun again and goes on with what Postgres has recorded. With
+    `runs_go_on` the next attempt goes on with the open runs as well: they end when the job does.
     """
 
     def __init__(
@@ -35,11 +36,14 @@ class JobRunner:
         runs: JobRuns,
         children: Children,
         tidy: Tidy,
+        *,
+        runs_go_on: bool = False,
     ) -> None:
         self._scopes = scopes
         self._runs = runs
         self._children = children
         self._tidy_up = tidy
+        self._runs_go_on = runs_go_on
 
     async def run(self, job_id: int) -> None:
         """Run a job to its end.
@@ -87,7 +91,7 @@ class JobRunner:
             return
         if outcome == "interrupted":
             await self._tidy(job, "FAILED")
-            why = "PostgreSQL was away when it was worked on"
+            why = "What it needs was away when it was worked on"
             await self._scopes.call(self._runs.interrupted, job, why)
             raise JobInterrupted(why)
         log.info("Job %d ended", job.id)
@@ -115,6 +119,10 @@ class JobRunner:
     async def _tidy(self, job: Job, status: RunsEnd) -> None:
         """Remove what is half done, unless the job has ended after all; MLflow may be away."""
         if await self._scopes.call(self._runs.is_finished, job.id):
+            return
+        if self._runs_go_on and status == "FAILED":
+            # Should there be no other attempt, the housekeeping ends the runs.
+            await self._scopes.call(self._runs.leave_untidy, job, status)
             return
         try:
             await self._scopes.call(self._tidy_up, job.id, status)

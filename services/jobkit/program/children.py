@@ -3,11 +3,13 @@
 import asyncio
 import json
 import logging
-import sys
+import os
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from ml_model.background_job import Job
+from jobkit.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +18,6 @@ IDLE_S = 120.0
 
 END_S = 3.0
 """How long a child may take to end by itself before it is killed."""
-
-COMMAND = (sys.executable, "-m", "ml_model.jobs.child")
 
 
 class ChildEnded(RuntimeError):
@@ -34,7 +34,9 @@ class Child:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> "Child":
-        """Start one. A signal to the program's group must not end it: the program itself does."""
+        """Start one, which leads a group of its own: it ends with all that it has started, and a
+        signal to the program's group does not reach it.
+        """
         return cls(
             await asyncio.create_subprocess_exec(
                 *command,
@@ -50,7 +52,7 @@ class Child:
         return self.process.returncode is None
 
     async def work_on(self, job: Job) -> str:
-        """Have it work on a job and return in a word how that went (see `ml_model.jobs.child`).
+        """Have it work on a job and return in a word how that went (see `jobkit.program.child`).
 
         Raises
         ------
@@ -67,6 +69,8 @@ class Child:
         except ConnectionError:
             answer = b""
         if not answer.endswith(b"\n"):
+            # Who holds on to its pipes keeps it from being waited for.
+            self._end_helpers()
             code = await self.process.wait()
             how = f"by signal {-code}" if code < 0 else f"with status {code}"
             raise ChildEnded(f"The process that worked on it ended {how}")
@@ -80,6 +84,8 @@ class Child:
             await asyncio.wait_for(self.process.wait(), END_S)
         except TimeoutError:
             await self.kill()
+        else:
+            self._end_helpers()
 
     async def kill(self) -> None:
         """End it at once."""
@@ -88,13 +94,24 @@ class Child:
                 self.process.kill()
             except ProcessLookupError:
                 log.debug("Child %d has ended by itself", self.process.pid)
+        self._end_helpers()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         await self.process.wait()
+
+    def _end_helpers(self) -> None:
+        """End what the ended process has started: processes that fit for it.
+
+        By a signal that joblib's resource tracker ignores: it removes shared memory first.
+        """
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGTERM)
 
 
 class Children:
     """Children that wait for work."""
 
-    def __init__(self, command: Sequence[str] = COMMAND, idle_s: float = IDLE_S) -> None:
+    def __init__(self, command: Sequence[str], idle_s: float = IDLE_S) -> None:
         self._command = command
         self._idle_s = idle_s
         self._waiting: dict[Child, asyncio.TimerHandle] = {}

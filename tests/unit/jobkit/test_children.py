@@ -5,14 +5,22 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 
-from ml_model.background_job import Job
-from ml_model.jobs.children import ChildEnded, Children
+from jobkit.job import Job
+from jobkit.program.children import ChildEnded, Children
 
 ECHO = 'import sys\nfor line in sys.stdin: print(\'{"outcome": "finished"}\', flush=True)'
 DIES = "import os, signal, sys\nsys.stdin.readline(); os.kill(os.getpid(), signal.SIGKILL)"
 LEAVES = "import sys\nsys.stdin.readline(); sys.exit(3)"
+HELPED = """\
+import subprocess, sys
+helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+sys.stdin.readline()
+print('{"outcome": "%d"}' % helper.pid, flush=True)
+sys.stdin.read()
+"""
 STUBBORN = "import sys, time\nsys.stdin.readline(); time.sleep(600)"
 
 JOB = Job(
@@ -98,7 +106,7 @@ def test_it_is_said_how_a_child_ended(program: str, how: str) -> None:
 
 
 def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml_model.jobs.children.END_S", 0.05)
+    monkeypatch.setattr("jobkit.program.children.END_S", 0.05)
 
     async def use(children: Children) -> None:
         child = await children.take()
@@ -110,3 +118,15 @@ def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) ->
             await work
 
     run(STUBBORN, use)
+
+
+@pytest.mark.parametrize("way", ["end", "kill"])
+def test_what_a_child_has_started_ends_with_it(way: str) -> None:
+    async def use(children: Children) -> None:
+        child = await children.take()
+        helper = psutil.Process(int(await child.work_on(JOB)))
+        await (child.end() if way == "end" else child.kill())
+        await asyncio.to_thread(psutil.wait_procs, [helper], 60)
+        assert not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE
+
+    run(HELPED, use)

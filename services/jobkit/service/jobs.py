@@ -1,14 +1,14 @@
 """Jobs as the web side sees them: hand one in, wait for it, look at it, cancel it."""
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from ml_model.background_job import Job, JobKind, JobState
-from ml_model.domain import canonical
-from ml_model.errors import JobFinished, JobNotFound
-from ml_model.repository.jobs import SqlJobs
+from jobkit.errors import JobFinished, JobNotFound
+from jobkit.job import Job, JobState
+from jobkit.repository.jobs import SqlJobs
 from servicekit.database import Database
 from servicekit.telemetry import request_id
 
@@ -23,16 +23,15 @@ class JobService:
     def __init__(self, database: Database, jobs: SqlJobs) -> None:
         self._database = database
         self._jobs = jobs
+        self._listed_at = jobs.identity.listed_at
 
-    def submit(
-        self, kind: JobKind, request: Mapping[str, Any], dataset_name: str | None = None
-    ) -> Job:
+    def submit(self, kind: str, request: Mapping[str, Any], dataset_name: str | None = None) -> Job:
         """Store a job and put it into the queue, both or neither.
 
         The same request sent again under the same request id gives the job that it gave before,
         unless that failed or was cancelled.
         """
-        asked = {**request, "sha256": hashlib.sha256(canonical(request).encode()).hexdigest()}
+        asked = {**request, "sha256": hashlib.sha256(_canonical(request).encode()).hexdigest()}
         with self._database.transaction():
             known = self._jobs.find_repeated(kind, asked, request_id())
             if known is not None:
@@ -70,7 +69,7 @@ class JobService:
         limit: int,
         before_id: int | None = None,
         *,
-        kind: JobKind | None = None,
+        kind: str | None = None,
         state: JobState | None = None,
         dataset_name: str | None = None,
     ) -> list[Job]:
@@ -97,5 +96,11 @@ class JobService:
     def _get(self, job_id: int) -> Job:
         job = self._jobs.find(job_id) if job_id <= LARGEST_ID else None
         if job is None:
-            raise JobNotFound(f"There is no job {job_id}; GET /jobs lists those there are.")
+            raise JobNotFound(
+                f"There is no job {job_id}; GET {self._listed_at} lists those there are."
+            )
         return job
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

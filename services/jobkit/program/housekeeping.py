@@ -7,23 +7,22 @@ from typing import Any
 
 import psycopg
 
-from ml_model.jobs.queue import connection_arguments
-from ml_model.jobs.scope import is_away
+from jobkit.program.queue import connection_arguments
+from jobkit.program.scope import is_away
+from jobkit.queue_identity import QueueIdentity
 from servicekit.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 
-LEADER_LOCK = 0x43454C484F555345
-"""Of the advisory lock that the one program holds which does the housekeeping ("CELHOUSE")."""
-
 
 class Leadership:
     """The lock, held by a connection of its own: whoever dies or loses it is replaced."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
-        self._arguments = connection_arguments(settings)
+    def __init__(self, settings: ServiceSettings, identity: QueueIdentity) -> None:
+        self._arguments = connection_arguments(settings, identity)
+        self._lock = identity.leader_lock
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._held = False
 
@@ -37,7 +36,7 @@ class Leadership:
                 )
             answer = await self._connection.execute(
                 "SELECT CASE WHEN %s THEN true ELSE pg_try_advisory_lock(%s) END",
-                (self._held, LEADER_LOCK),
+                (self._held, self._lock),
             )
             row = await answer.fetchone()
             self._held = row is not None and row[0] is True

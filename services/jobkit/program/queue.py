@@ -13,8 +13,8 @@ from procrastinate.jobs import Job as QueuedJob
 from procrastinate.retry import BaseRetryStrategy
 from procrastinate.worker import Worker
 
-from ml_model.repository.jobs import QUEUE, TASK
-from schema.tables import JOBS_SCHEMA
+from jobkit.queue_identity import QueueIdentity
+from jobkit.repository.jobs import TASK
 from servicekit.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -94,22 +94,24 @@ class PatientConnector(PsycopgConnector):
 
 
 class JobQueue:
-    """Procrastinate on the dataset database, in the schema `jobs_queue`."""
+    """Procrastinate on the dataset database, in the schema of a service's queue."""
 
     def __init__(
         self,
         settings: ServiceSettings,
+        identity: QueueIdentity,
         stopping: asyncio.Event,
         run_job: Callable[[int], Awaitable[None]],
         concurrency: int,
     ) -> None:
+        self._queue = identity.name
         self._stopping = stopping
         self._running: set[int] = set()
         self._suspects: set[int] = set()
         self._app = App(
             connector=PatientConnector(
                 stopping,
-                kwargs=connection_arguments(settings),
+                kwargs=connection_arguments(settings, identity),
                 min_size=1,
                 max_size=3,
                 timeout=10.0,
@@ -123,10 +125,10 @@ class JobQueue:
             finally:
                 self._running.discard(context.job.id)
 
-        self._app.task(name=TASK, queue=QUEUE, retry=RetryAlways(), pass_context=True)(task)
+        self._app.task(name=TASK, queue=self._queue, retry=RetryAlways(), pass_context=True)(task)
         self._worker = Worker(
             self._app,
-            queues=[QUEUE],
+            queues=[self._queue],
             name="cellar-jobs",
             concurrency=concurrency,
             fetch_job_polling_interval=2.0,
@@ -163,10 +165,12 @@ class JobQueue:
     async def retry_lost(self) -> None:
         """Let jobs begin anew whose worker was killed, or that were lost on their way to ours."""
         manager = self._app.job_manager
-        stalled = await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=STALLED_S)
+        stalled = await manager.get_stalled_jobs(
+            queue=self._queue, seconds_since_heartbeat=STALLED_S
+        )
         fetched = [
             job
-            for job in await manager.list_jobs_async(queue=QUEUE, status="doing")
+            for job in await manager.list_jobs_async(queue=self._queue, status="doing")
             if job.worker_id == self._worker.worker_id and job.id not in self._running
         ]
         # One that is just being begun or ended looks the same for a moment.
@@ -177,7 +181,7 @@ class JobQueue:
             await manager.retry_job(job)
 
 
-def connection_arguments(settings: ServiceSettings) -> dict[str, Any]:
+def connection_arguments(settings: ServiceSettings, identity: QueueIdentity) -> dict[str, Any]:
     """Return what psycopg 3 connects with."""
     return {
         "host": settings.database_host,
@@ -187,12 +191,12 @@ def connection_arguments(settings: ServiceSettings) -> dict[str, Any]:
         "password": settings.database_password.get_secret_value(),
         "connect_timeout": max(1, round(settings.connect_timeout_s)),
         "application_name": "cellar-jobs",
-        "options": f"-c timezone=UTC -c search_path={JOBS_SCHEMA},public",
+        "options": f"-c timezone=UTC -c search_path={identity.schema},public",
         "keepalives_idle": 30,
     }
 
 
-async def make_tables(settings: ServiceSettings) -> None:
+async def make_tables(settings: ServiceSettings, identity: QueueIdentity) -> None:
     """Make Procrastinate's tables unless they are there; programs that start at once take turns.
 
     Raises
@@ -201,15 +205,15 @@ async def make_tables(settings: ServiceSettings) -> None:
         PostgreSQL is away, or the schema is not there yet: the migrations make it.
     """
     async with await psycopg.AsyncConnection.connect(
-        **connection_arguments(settings)
+        **connection_arguments(settings, identity)
     ) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
         found = await connection.execute(
-            "SELECT to_regclass(%s)", (f"{JOBS_SCHEMA}.procrastinate_jobs",)
+            "SELECT to_regclass(%s)", (f"{identity.schema}.procrastinate_jobs",)
         )
         row = await found.fetchone()
         if row is not None and row[0] is None:
             from procrastinate.schema import SchemaManager
 
             await connection.execute(SchemaManager.get_schema())
-            log.info("Made the tables of the job queue in the schema %s", JOBS_SCHEMA)
+            log.info("Made the tables of the job queue in the schema %s", identity.schema)

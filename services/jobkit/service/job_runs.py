@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_model.background_job import MOST_ATTEMPTS, Job, RunsEnd
-from ml_model.errors import JobGivenUp
-from ml_model.repository.jobs import SqlJobs
+from jobkit.errors import JobGivenUp
+from jobkit.job import MOST_ATTEMPTS, Job, RunsEnd
+from jobkit.repository.jobs import SqlJobs
 from servicekit.database import Database
 
 

@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from ml_model.background_job import UntidyJob
-from ml_model.repository.jobs import SqlJobs
+from jobkit.job import UntidyJob
+from jobkit.repository.jobs import SqlJobs
 from servicekit.database import Database
 from servicekit.errors import DomainError
 

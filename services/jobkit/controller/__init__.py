@@ -1,0 +1,1 @@
+"""HTTP: jobs as they are shown."""

@@ -1,0 +1,1 @@
+"""Postgres: from rows to values and back."""

@@ -1,0 +1,350 @@
+"""Counts the rows of a long set where they are, in PostgreSQL.
+
+A statement reads the wide table once for up to `COLUMNS_AT_ONCE` columns, by as many parallel
+workers as the server allows; what comes back are counts, so that memory stays flat on both sides.
+Knows which SQL counts what; what follows from the counts is known to `service.counted_rule`.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg2 import sql
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
+from sqlalchemy import text
+from sqlalchemy.orm import Session, scoped_session
+
+from contracts.vocabulary import ColumnType
+from monitoring.service.set_statistics import (
+    MOST_CATEGORIES,
+    QUANTILES,
+    AnswerCount,
+    CategoryCells,
+    Cells,
+    ClassCounts,
+    ColumnCounts,
+    ErrorCounts,
+    FeatureCounts,
+    NumberCells,
+    TruthCells,
+    number_cells,
+)
+from schema.samples import Column, table_name
+from schema.sets import SetLoad
+
+ItemT = TypeVar("ItemT")
+
+COLUMNS_AT_ONCE = 100
+"""PostgreSQL's limits are 100 arguments of a function and 1,664 results of a query."""
+
+LARGEST_SUMMED = 1e150
+"""Squares of larger numbers cannot be added up in double precision."""
+
+NUMBER_FORMS: Mapping[ColumnType, str] = {"number": "{}", "integer": "{}::float8"}
+TIME_FORM = "(extract(epoch FROM {}) / 86400)::float8"
+"""How a column is read as numbers. What is no number, text or truth value is a date or a time, as
+days since 1970."""
+
+
+class SetCounts:
+    """Counts in the caller's session; its snapshot says which rows there are."""
+
+    def __init__(self, session: "scoped_session[Session]") -> None:
+        self._session = session
+
+    def begin(self) -> None:
+        """Prepare the transaction for counting; to be called first in each.
+
+        Of rows that came a moment ago PostgreSQL has no statistics yet, and takes a million for a
+        handful: it would look for each prediction by itself.
+        """
+        self._session.execute(text("SET LOCAL enable_nestloop = off"))
+
+    def cells(self, load: SetLoad, row_numbers: NDArray[np.int64]) -> Sequence[Cells]:
+        """Return the cells of every feature, from the rows of these numbers."""
+        features = load.dataset.features
+        found: dict[str, Cells] = {
+            column.name: TruthCells(column.name) for column in features if column.type == "boolean"
+        }
+        chosen = sql.SQL("{} AND row_number = ANY({})").format(
+            _rows_of(load), _numbered(row_numbers)
+        )
+        for columns in _at_once(_numbers(features)):
+            (row,) = self._fetch("SELECT {} {}", _listed(_quantiles(c) for c in columns), chosen)
+            for column, quantiles in zip(columns, row, strict=True):
+                found[column.name] = number_cells(column.name, quantiles or ())
+        for column in _texts(features):
+            name = sql.Identifier(column.name)
+            rows = self._fetch(
+                "SELECT {0} {1} AND {0} IS NOT NULL GROUP BY 1"
+                ' ORDER BY count(*) DESC, {0} COLLATE "C" LIMIT {2}',
+                name,
+                chosen,
+                sql.Literal(MOST_CATEGORIES),
+            )
+            found[column.name] = CategoryCells(column.name, tuple(category for (category,) in rows))
+        return [found[column.name] for column in features]
+
+    def features(self, load: SetLoad, cells: Sequence[Cells]) -> FeatureCounts:
+        """Count every feature of a set in these cells."""
+        features = load.dataset.features
+        cells_of = {item.name: item for item in cells}
+        figures: dict[str, tuple[Any, ...]] = {}
+        for columns in _at_once(features):
+            ((rows, *row),) = self._fetch(
+                "SELECT count(*), {} {}", _listed(map(_figures, columns)), _rows_of(load)
+            )
+            for place, column in enumerate(columns):
+                figures[column.name] = (rows, *row[5 * place : 5 * place + 5])
+        parts = [_missing_in_row(features)]
+        parts += [_part(cells_of[c.name], c) for c in features if c.type != "text"]
+        missing_per_row, *found = self._counted(load, parts)
+        counts = dict(zip([c.name for c in features if c.type != "text"], found, strict=True))
+        for columns in _at_once(_texts(features)):
+            categories = [cast(CategoryCells, cells_of[column.name]) for column in columns]
+            for name, known in self._named(load, categories).items():
+                _, present, *_ = figures[name]
+                counts[name] = [*known, present - sum(known)]
+        return FeatureCounts(
+            cells=cells,
+            columns=[_column(c.name, counts[c.name], figures[c.name]) for c in features],
+            missing_per_row=missing_per_row,
+        )
+
+    def classes(self, load: SetLoad, model_version_id: int) -> ClassCounts:
+        """Count every pair of class and prediction of a set."""
+        rows = self._fetch(
+            "SELECT s.{target}, p.predicted_class, count(*) {joined} GROUP BY 1, 2 ORDER BY 1, 2",
+            target=sql.Identifier(load.dataset.target.name),
+            joined=_joined(load, model_version_id),
+        )
+        # As the frames write classes: 1 and not 1.0, True and not true.
+        return ClassCounts(
+            [AnswerCount(None if a is None else str(a), p, count) for a, p, count in rows]
+        )
+
+    def prediction_cells(
+        self, load: SetLoad, model_version_id: int, row_numbers: NDArray[np.int64]
+    ) -> NumberCells:
+        """Return the cells of a regression's predictions, from the rows of these numbers."""
+        ((quantiles,),) = self._fetch(
+            "SELECT {} {} AND s.row_number = ANY({})",
+            _quantiles_of(sql.SQL("p.predicted_value")),
+            _joined(load, model_version_id),
+            _numbered(row_numbers),
+        )
+        return number_cells("prediction", quantiles or ())
+
+    def errors(self, load: SetLoad, model_version_id: int, cells: NumberCells) -> ErrorCounts:
+        """Count the predictions of a regression, and add up their errors."""
+        ((labelled, mean, variance, mean_square),) = self._fetch(
+            "SELECT count(*), avg(e), var_samp(e), avg(e * e) FROM"
+            " (SELECT least(abs({target} - p.predicted_value), {largest}) AS e {joined}"
+            " AND {target} IS NOT NULL AND p.predicted_value IS NOT NULL) AS errors",
+            target=_as_number(load.dataset.target, "s"),
+            largest=sql.Literal(LARGEST_SUMMED),
+            joined=_joined(load, model_version_id),
+        )
+        predicted = sql.SQL(
+            "FROM predictions WHERE model_version_id = {} AND dataset_id = {} AND set_name = {}"
+        ).format(*map(sql.Literal, (model_version_id, load.dataset.id, load.set_name)))
+        value = sql.SQL("predicted_value")
+        rows = self._fetch(
+            "SELECT {}, count(*) {} GROUP BY 1", _cell(value, cells.edges), predicted
+        )
+        ((present, *figures, median),) = self._fetch(
+            "SELECT {}, percentile_cont(0.5) WITHIN GROUP (ORDER BY {}) {}",
+            _number_figures(value),
+            value,
+            predicted,
+        )
+        by_cell = dict(rows)
+        counts = [by_cell.get(cell, 0) for cell in range(len(cells.edges) + 1)]
+        missing = load.row_count - present
+        return ErrorCounts(
+            cells=cells,
+            predicted=ColumnCounts("prediction", counts, missing, *_finite(figures)),
+            median=median,
+            labelled=labelled,
+            mean_error=mean,
+            error_variance=variance,
+            root_mean_squared_error=None if mean_square is None else math.sqrt(mean_square),
+        )
+
+    def _counted(self, load: SetLoad, parts: Sequence["_Part"]) -> Sequence[Sequence[int]]:
+        """Return how often each part of a row has each of its values: `COLUMNS_AT_ONCE` a scan.
+
+        A row gives as many numbers, which say part and value in one. NULL is none of them.
+        """
+        counts: list[Sequence[int]] = []
+        for some in _at_once(parts):
+            starts = [0, *itertools.accumulate(part.size for part in some)]
+            numbers = [
+                sql.SQL("{} + {}").format(sql.Literal(start), part.value)
+                for start, part in zip(starts, some, strict=False)
+            ]
+            rows = self._fetch(
+                "SELECT number, count(*) FROM (SELECT unnest(ARRAY[{}]) AS number {}) AS numbers"
+                " GROUP BY 1",
+                _listed(numbers),
+                _rows_of(load),
+            )
+            by_number = dict(rows)
+            counts += [
+                [by_number.get(number, 0) for number in range(start, end)]
+                for start, end in itertools.pairwise(starts)
+            ]
+        return counts
+
+    def _named(self, load: SetLoad, cells: Sequence[CategoryCells]) -> Mapping[str, Sequence[int]]:
+        """Return the counts of the known categories by column: all columns in one scan."""
+        known = [
+            sql.SQL("CASE WHEN {0} = ANY({1}::text[]) THEN {0} END").format(
+                sql.Identifier(item.name), sql.Literal(list(item.categories))
+            )
+            for item in cells
+        ]
+        rows = self._fetch(
+            "SELECT place, category, count(*) FROM (SELECT unnest({}) AS place,"
+            " unnest(ARRAY[{}]) AS category {}) AS known WHERE category IS NOT NULL GROUP BY 1, 2",
+            sql.Literal(list(range(len(cells)))),
+            _listed(known),
+            _rows_of(load),
+        )
+        by_name = {(place, category): count for place, category, count in rows}
+        return {
+            item.name: [by_name.get((place, category), 0) for category in item.categories]
+            for place, item in enumerate(cells)
+        }
+
+    def _fetch(
+        self, statement: str, *parts: sql.Composable, **named: sql.Composable
+    ) -> list[tuple[Any, ...]]:
+        connection = cast(PgConnection, self._session.connection().connection.driver_connection)
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL(statement).format(*parts, **named))
+            return list(cursor.fetchall())
+
+
+def _rows_of(load: SetLoad) -> sql.Composable:
+    dataset = load.dataset
+    return sql.SQL("FROM {} WHERE set_name = {}").format(
+        table_name(dataset.name, dataset.version), sql.Literal(load.set_name)
+    )
+
+
+def _joined(load: SetLoad, model_version_id: int) -> sql.Composable:
+    dataset = load.dataset
+    return sql.SQL(
+        "FROM {table} AS s LEFT JOIN predictions AS p ON p.sample_id = s.sample_id"
+        " AND p.model_version_id = {version} AND p.dataset_id = {dataset}"
+        # Known by the sample already; without it the other sets' predictions would be joined too.
+        " AND p.set_name = {set_name}"
+        " WHERE s.set_name = {set_name}"
+    ).format(
+        table=table_name(dataset.name, dataset.version),
+        version=sql.Literal(model_version_id),
+        dataset=sql.Literal(dataset.id),
+        set_name=sql.Literal(load.set_name),
+    )
+
+
+def _numbered(row_numbers: NDArray[np.int64]) -> sql.Composable:
+    listed = "{" + ",".join(map(str, row_numbers.tolist())) + "}"
+    return sql.SQL("{}::int4[]").format(sql.Literal(listed))
+
+
+def _texts(columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if column.type == "text"]
+
+
+def _numbers(columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if column.type not in ("text", "boolean")]
+
+
+def _at_once(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
+    for first in range(0, len(items), COLUMNS_AT_ONCE):
+        yield items[first : first + COLUMNS_AT_ONCE]
+
+
+def _listed(parts: Any) -> sql.Composable:
+    return sql.SQL(", ").join(parts)
+
+
+def _as_number(column: Column, table: str | None = None) -> sql.Composable:
+    names = (column.name,) if table is None else (table, column.name)
+    return sql.SQL(NUMBER_FORMS.get(column.type, TIME_FORM)).format(sql.Identifier(*names))
+
+
+def _quantiles(column: Column) -> sql.Composable:
+    return _quantiles_of(_as_number(column))
+
+
+def _quantiles_of(value: sql.Composable) -> sql.Composable:
+    levels = [step / QUANTILES for step in range(1, QUANTILES)]
+    return sql.SQL("percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {})").format(
+        sql.Literal(levels), value
+    )
+
+
+def _cell(value: sql.Composable, edges: Sequence[float]) -> sql.Composable:
+    # As text, which PostgreSQL reads back exactly.
+    listed = "{" + ",".join(repr(float(edge)) for edge in edges) + "}"
+    return sql.SQL("width_bucket({}, {}::float8[])").format(value, sql.Literal(listed))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Something that a row has, as a whole number from 0 below `size`, or NULL."""
+
+    value: sql.Composable
+    size: int
+
+
+def _part(cells: Cells, column: Column) -> _Part:
+    if cells.kind == "number":
+        return _Part(_cell(_as_number(column), cells.edges), len(cells.edges) + 1)
+    return _Part(sql.SQL("{}::int4").format(sql.Identifier(column.name)), 2)
+
+
+def _missing_in_row(columns: Sequence[Column]) -> _Part:
+    missing = sql.SQL(" + ").join(
+        sql.SQL("num_nulls({})").format(_listed(sql.Identifier(c.name) for c in some))
+        for some in _at_once(columns)
+    )
+    return _Part(missing, len(columns) + 1)
+
+
+def _figures(column: Column) -> sql.Composable:
+    """Return rows with a value, minimum, maximum, mean and deviation of a column."""
+    if column.type in ("text", "boolean"):
+        name = sql.Identifier(column.name)
+        return sql.SQL("count({}), NULL, NULL, NULL, NULL").format(name)
+    return _number_figures(_as_number(column))
+
+
+def _number_figures(value: sql.Composable) -> sql.Composable:
+    return sql.SQL(
+        "count({0}), min({0}), max({0}), avg({0}) FILTER (WHERE abs({0}) < {1}),"
+        " stddev_samp({0}) FILTER (WHERE abs({0}) < {1})"
+    ).format(value, sql.Literal(LARGEST_SUMMED))
+
+
+def _finite(figures: Sequence[float | None]) -> list[float | None]:
+    """Return minimum, maximum, mean and deviation as far as they can be told."""
+    least, largest, *moments = figures
+    if max(abs(least or 0.0), abs(largest or 0.0)) >= LARGEST_SUMMED:
+        moments = [None, None]
+    return [
+        value if value is not None and math.isfinite(value) else None
+        for value in (least, largest, *moments)
+    ]
+
+
+def _column(name: str, counts: Sequence[int], figures: Sequence[Any]) -> ColumnCounts:
+    rows, present, *numbers = figures
+    return ColumnCounts(name, counts, rows - present, *_finite(numbers))

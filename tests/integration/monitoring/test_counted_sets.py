@@ -1,0 +1,280 @@
+"""Long sets: counted where they are, on a real PostgreSQL, against the same rows in memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+import monitoring.app
+import monitoring.settings
+from contracts.vocabulary import ColumnType
+from monitoring.repository.scored_sets import ScoredSetsRepository
+from monitoring.repository.set_counts import SetCounts
+from monitoring.repository.set_statistics import SetStatisticsRepository
+from monitoring.service.counted_rule import judge_counted, precision
+from monitoring.service.counted_sets import CountedSetsReader
+from monitoring.service.retraining_rule import feature_drift, judge
+from monitoring.service.retraining_signals import RetrainingRule
+from monitoring.service.set_statistics import CountedSets, as_json
+from schema.samples import Column
+from tests.support.databases import TestDatabase
+from tests.support.scored_tables import ScoredTable
+
+RULE = RetrainingRule()
+ROWS = 4000
+TYPES: dict[str, ColumnType] = {
+    "even": "number",
+    'sugar (g/l), "dry" 100%': "number",
+    "year": "integer",
+    "rosé": "boolean",
+    "colour": "text",
+    "empty": "number",
+}
+
+
+def rows_of(seed: int, n_rows: int = ROWS, moved: float = 0.0) -> pd.DataFrame:
+    """Return rows of every type, with gaps, ties and odd names; `moved` shifts half of them."""
+    draw = np.random.default_rng(seed)
+    even, sugar, year, rose, colour, empty = TYPES
+    words = np.array(["red", "white", "it's", "none", "ünlü"], dtype=object)
+    frame = pd.DataFrame(
+        {
+            even: draw.normal(size=n_rows) + moved,
+            # A third of all is 0: a value that many rows have.
+            sugar: np.where(draw.random(n_rows) < 0.33, 0.0, draw.exponential(3.0, n_rows)) + moved,
+            year: pd.array(draw.integers(1990, 2000, n_rows), "Int64"),
+            rose: pd.array(draw.random(n_rows) < 0.3 + 0.2 * bool(moved), "boolean"),
+            colour: words[draw.integers(0, 4 + bool(moved), n_rows)],
+            empty: np.nan,
+        }
+    )
+    for name in (even, year, rose, colour):
+        frame.loc[draw.random(n_rows) < 0.05, name] = None
+    return frame
+
+
+def table_of(
+    reference: pd.DataFrame, current: pd.DataFrame, task: str = "classification", off: float = 0.1
+) -> ScoredTable:
+    """Return a table whose predictions in production are off as said: in a share, or by so much."""
+    draw = np.random.default_rng(7)
+    columns = [Column(name, type_) for name, type_ in TYPES.items()]
+    sets = {}
+    for set_name, frame, wrong in (("testing", reference, 0.1), ("production", current, off)):
+        n_rows = len(frame)
+        truth: Any = draw.integers(0, 3, n_rows)
+        if task == "regression":
+            truth = draw.normal(size=n_rows)
+            predicted: Any = truth + draw.normal(scale=wrong, size=n_rows)
+            kept = np.where(draw.random(n_rows) < 0.1, np.nan, truth)
+        else:
+            predicted = np.where(draw.random(n_rows) < wrong, (truth + 1) % 3, truth)
+            kept = pd.array(np.where(draw.random(n_rows) < 0.1, None, truth), "Int64")
+        sets[set_name] = (frame.assign(target=kept), predicted)
+    of_target: ColumnType = "number" if task == "regression" else "integer"
+    classes = [] if task == "regression" else [0, 1, 2]
+    return ScoredTable(
+        "cellar", [*columns, Column("target", of_target)], "target", task, classes, sets
+    )
+
+
+class Counter:
+    """Counts, and reads whole, what is stored in a database."""
+
+    def __init__(self, database: TestDatabase, session: Any) -> None:
+        self.database = database
+        self.sets = ScoredSetsRepository(session)
+        self.reader = CountedSetsReader(SetCounts(session), SetStatisticsRepository(session))
+        self.session = session
+
+    def read(self) -> Any:
+        """Return the counted sets and what of them is fresh; keep that."""
+        counted, fresh = self.reader.read(self.sets.get("cellar", None))
+        self.reader.keep(fresh)
+        self.session.commit()
+        return counted, fresh
+
+
+@pytest.fixture
+def counter(cellar_database: TestDatabase) -> Any:
+    """A counter with the service's own rights."""
+    with cellar_database.session("cellar_monitoring") as session:
+        scoped = scoped_session(sessionmaker(session.bind))
+        yield Counter(cellar_database, scoped)
+        scoped.remove()
+
+
+def store(database: TestDatabase, table: ScoredTable) -> int:
+    with database.connection("cellar_simulator") as connection:
+        return table.store(connection)
+
+
+def kept_of(counted: CountedSets) -> list[dict[str, Any]]:
+    """Return all that is kept of two sets."""
+    sets = (counted.reference, counted.current)
+    return [as_json(part) for each in sets for part in (each.features, each.predictions)]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("moved", [0.0, 0.5])
+def test_counts_say_what_the_rows_say(counter: Counter, task: str, moved: float) -> None:
+    store(counter.database, table_of(rows_of(0), rows_of(1, moved=moved), task, 0.1 + moved))
+    counted, _ = counter.read()
+    comparison = counter.sets.compare(counter.sets.get("cellar", None))
+    exact, ours = judge(comparison, RULE), judge_counted(counted, RULE)
+    assert ours.retraining_needed == exact.retraining_needed == bool(moved)
+    within = precision(counted)
+    assert max(within.values()) < 0.01
+    for before, after in zip(exact.signals, ours.signals, strict=True):
+        assert (after.name, after.fired, after.limit) == (before.name, before.fired, before.limit)
+        assert list(after.columns) == list(before.columns)
+        assert after.statement == before.statement
+        if after.name == "prediction_drift" and task == "regression":
+            assert after.value is not None and before.value is not None
+            assert before.value - 0.01 <= after.value <= before.value + 1e-12
+        else:
+            assert after.value == pytest.approx(before.value)
+        if after.name in ("missing_values", "accuracy_drop"):
+            assert after.p_value == pytest.approx(before.p_value, rel=1e-6)
+    for cells, before, after in zip(
+        counted.reference.features.cells,
+        counted.reference.features.columns,
+        counted.current.features.columns,
+        strict=True,
+    ):
+        values = comparison.current[cells.name]
+        assert after.missing == values.isna().sum()
+        assert after.present == values.notna().sum()
+        if cells.kind == "number" and after.present:
+            assert after.minimum == values.min() and after.maximum == values.max()
+            assert after.mean == pytest.approx(values.mean())
+            assert after.deviation == pytest.approx(values.std())
+        assert before.missing == comparison.reference[cells.name].isna().sum()
+        found = feature_drift(comparison, cells.name)
+        assert (found is None) == (not before.present or not after.present)
+
+
+def test_a_value_that_cannot_be_squared_is_counted_and_has_no_mean(counter: Counter) -> None:
+    rows = rows_of(2, 500)
+    rows.loc[:2, "even"] = [1e200, np.inf, -np.inf]
+    store(counter.database, table_of(rows, rows))
+    counted, _ = counter.read()
+    column = counted.reference.features.columns[0]
+    assert column.present == rows["even"].notna().sum()
+    assert (column.maximum, column.minimum, column.mean, column.deviation) == (None,) * 4
+
+
+def test_more_columns_than_fit_into_a_statement(counter: Counter) -> None:
+    names = [f"x{place}" for place in range(230)]
+    draw = np.random.default_rng(0)
+    frames = [
+        pd.DataFrame({name: draw.normal(size=300) for name in names}).mask(
+            draw.random((300, 230)) < 0.1
+        )
+        for _ in range(2)
+    ]
+    columns = [*(Column(name, "number") for name in names), Column("target", "integer")]
+    answers = np.zeros(300, dtype=int)
+    sets = {
+        name: (frame.assign(target=answers), answers)
+        for name, frame in zip(("testing", "production"), frames, strict=True)
+    }
+    store(counter.database, ScoredTable("cellar", columns, "target", "classification", [0], sets))
+    counted, _ = counter.read()
+    found = counted.current.features
+    assert [column.missing for column in found.columns] == frames[1].isna().sum().tolist()
+    per_row = frames[1].isna().sum(axis=1)
+    assert list(found.missing_per_row) == np.bincount(per_row, minlength=231).tolist()
+
+
+def test_kept_counts_are_read_until_other_rows_or_another_version_come(counter: Counter) -> None:
+    table = table_of(rows_of(0, 500), rows_of(1, 500))
+    store(counter.database, table)
+    first, fresh = counter.read()
+    assert len(fresh) == 4
+    again, fresh = counter.read()
+    assert fresh == ()
+    assert kept_of(again) == kept_of(first)
+    with counter.database.connection("cellar_simulator") as connection:
+        ((dataset_id,),) = counter.database.rows("SELECT id FROM datasets")
+        version = table.deploy(connection, dataset_id)
+        for set_name in ("testing", "production"):
+            predicted = table.sets[set_name][1]
+            table.score(connection, dataset_id, version, set_name, predicted, f"h-{set_name}")
+        connection.commit()
+    _, fresh = counter.read()
+    assert [item.counting.model_version_id for item in fresh] == [version, version]
+    with counter.database.connection("cellar_simulator") as connection:
+        rows, predicted = table_of(rows_of(0, 500), rows_of(2, 600)).sets["production"]
+        table.load(connection, dataset_id, "production", rows, "other")
+        table.score(connection, dataset_id, version, "production", predicted, "other")
+        connection.commit()
+    found, fresh = counter.read()
+    assert [item.counting.load.set_name for item in fresh] == ["production", "production"]
+    assert as_json(found.reference.features) == as_json(first.reference.features)
+    assert found.current.features.rows == 600
+    # Of the rows that are gone nothing is left.
+    kept = "SELECT DISTINCT content_hash FROM set_statistics WHERE set_name = 'production'"
+    assert counter.database.rows(kept) == [("other",)]
+
+
+def test_a_sample_is_the_same_every_time_and_has_its_own_predictions(counter: Counter) -> None:
+    store(counter.database, table_of(rows_of(0), rows_of(1)))
+    scored = counter.sets.get("cellar", None)
+    whole, sample = counter.sets.compare(scored), counter.sets.compare(scored, 300)
+    pd.testing.assert_frame_equal(sample.current, counter.sets.compare(scored, 300).current)
+    assert len(sample.reference) == len(sample.current) == 300
+    pd.testing.assert_frame_equal(sample.current, whole.current.loc[sample.current.index])
+    assert sample.current.index.is_unique
+
+
+@pytest.fixture
+def ask(cellar_database: TestDatabase) -> Callable[..., Any]:
+    """Ask a service for which every set is long."""
+    settings = cellar_database.settings(
+        monitoring.settings.Settings, retraining_read_max_rows=0, evidently_max_rows=200
+    )
+    client = monitoring.app.create_app(settings).test_client()
+
+    def send(**body: Any) -> Any:
+        answer = client.post("/root/monitoring", json={"dataset_name": "cellar", **body})
+        assert answer.status_code == 200, answer.text
+        return answer.get_json()
+
+    return send
+
+
+def test_answers_say_what_was_counted_and_what_was_sampled(
+    cellar_database: TestDatabase, ask: Callable[..., Any]
+) -> None:
+    store(cellar_database, table_of(rows_of(0), rows_of(1, moved=0.5), off=0.5))
+    verdict = ask(metric="verdict")
+    assert verdict["retraining_needed"] is True
+    assert verdict["message"] == {
+        "retraining_needed": True,
+        "reasons": verdict["reasons"],
+    }
+    assert len(verdict["notes"]) == 1
+    assert "All 4000 testing and 4000 production rows were counted" in verdict["notes"][0]
+    summary = ask(metric="summary", tests={"data_drift": True})
+    assert summary["signals"] == verdict["signals"]
+    assert summary["total_tests"] > 0
+    for name in ("testing", "production"):
+        note = f"Evidently saw 200 of the 4000 {name} rows, drawn at random with the seed 42."
+        assert note in summary["notes"]
+    assert ask(metric="verdict") == verdict
+    assert cellar_database.rows("SELECT count(*) FROM set_statistics") == [(4,)]
+
+
+def test_short_sets_have_a_verdict_of_their_own_too(
+    cellar_database: TestDatabase,
+) -> None:
+    store(cellar_database, table_of(rows_of(0, 60), rows_of(1, 60)))
+    settings = cellar_database.settings(monitoring.settings.Settings)
+    client = monitoring.app.create_app(settings).test_client()
+    answer = client.post("/root/monitoring", json={"metric": "verdict", "dataset_name": "cellar"})
+    assert answer.status_code == 200 and answer.get_json()["notes"] == []
+    assert cellar_database.rows("SELECT count(*) FROM set_statistics") == [(0,)]
