@@ -268,6 +268,49 @@ def append_rows(
     )
 
 
+def copy_source_rows(
+    connection: PgConnection,
+    dataset_name: str,
+    version: int,
+    set_name: str,
+    batch_id: int,
+    columns: Sequence[Column],
+    places: NDArray[np.int64],
+) -> None:
+    """Add rows of the table of all rows to a set, without their leaving the database.
+
+    `places` (n_rows,) are their row numbers there, in the set's order.
+    """
+    cut = sql.Identifier("pg_temp", "cut")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("CREATE TEMPORARY TABLE {} (place bigint, number integer)").format(cut)
+        )
+        numbers = np.arange(len(places))
+        copy_in(
+            connection, cut, {"place": ("int8", places), "number": ("int4", numbers)}, len(places)
+        )
+        statement = sql.SQL(
+            "ANALYZE {cut}; INSERT INTO {table} (set_name, row_number, batch_id, {columns})"
+            " SELECT {set_name}, cut.number, {batch_id}, {cells}"
+            " FROM {source} AS source JOIN {cut} AS cut ON source.row_number = cut.place;"
+            " DROP TABLE {cut}"
+        )
+        cursor.execute(
+            statement.format(
+                cut=cut,
+                table=table_name(dataset_name, version),
+                source=source_table_name(dataset_name, version),
+                set_name=sql.Literal(set_name),
+                batch_id=sql.Literal(batch_id),
+                columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+                cells=sql.SQL(", ").join(
+                    sql.Identifier("source", column.name) for column in columns
+                ),
+            )
+        )
+
+
 def read_page(
     connection: PgConnection,
     dataset_name: str,

@@ -32,11 +32,12 @@ class LoadRepository:
         split: Split,
         content_hash: str,
         row_count: int,
-        blocks: Iterable[tuple[NDArray[np.int64], pd.DataFrame]],
+        rows: Iterable[tuple[NDArray[np.int64], pd.DataFrame]] | NDArray[np.int64],
     ) -> None:
         """Put other rows in place of the set; what models said of the old ones goes with them.
 
-        `blocks` are the rows' numbers in the set (n_rows,) and the rows, piece by piece.
+        `rows` are their numbers in the set (n_rows,) and the rows, piece by piece; or, where they
+        are those of the table unchanged, their row numbers there (n_rows,) in the set's order.
         """
         values = {
             "seed": seed,
@@ -59,8 +60,11 @@ class LoadRepository:
             )
         connection, place = self._driver_connection(), (dataset.name, dataset.version, set_name)
         samples.clear_set(connection, *place)
-        for numbers, rows in blocks:
-            samples.append_rows(connection, *place, load_id, dataset.columns, numbers, rows)
+        if isinstance(rows, np.ndarray):
+            samples.copy_source_rows(connection, *place, load_id, dataset.columns, rows)
+            return
+        for numbers, block in rows:
+            samples.append_rows(connection, *place, load_id, dataset.columns, numbers, block)
 
     def relabel(self, load_id: int, seed: int, scenario: str, split: Split) -> None:
         """Note another seed, scenario or split that gave the very same rows."""

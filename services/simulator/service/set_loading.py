@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contracts.vocabulary import SEEDED_SPLITS, SetName, Split
+from schema.samples import CHUNK_ROWS
 from schema.sets import Dataset, LoadedSets
 from servicekit.database import Database
 from servicekit.errors import Impossible, Invalid
@@ -73,6 +74,13 @@ class SetCut:
     places: NDArray[np.int64]
     split: Split
     rare_class: bool
+
+    @property
+    def stays_in_the_database(self) -> bool:
+        """Whether PostgreSQL can copy the rows as they are; short tables lie in order instead."""
+        return (
+            self.scenario == "clean" and not self.source.small and self.source.n_rows > CHUNK_ROWS
+        )
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], pd.DataFrame]]:
         """Yield the rows and their numbers in the set, a chunk of the table at a time.
@@ -168,7 +176,7 @@ class SetLoadingService:
                     cut.split,
                     content_hash,
                     len(cut.places),
-                    cut.blocks(),
+                    cut.places if cut.stays_in_the_database else cut.blocks(),
                 )
             elif present is not None:
                 told = (seed, applied, cut.split)

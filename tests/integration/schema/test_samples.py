@@ -167,6 +167,29 @@ def test_all_rows_come_back_in_chunks(connection: PgConnection, chunk_rows: int)
         )
 
 
+def test_a_set_is_cut_inside_the_database(connection: PgConnection) -> None:
+    # Names that the statement has uses of its own for.
+    names = [column.name for column in COLUMNS]
+    taken = dict(zip(names, ["number", "place", "cut", "source", 'say "hi"'], strict=False))
+    columns = [Column(taken.get(column.name, column.name), column.type) for column in COLUMNS]
+    rows = odd_rows().rename(columns=taken)
+    samples.create_table(connection, "odd", 1, columns)
+    samples.create_source_table(connection, "odd", 1, columns)
+    samples.append_source_rows(connection, "odd", 1, columns, 0, rows)
+    samples.index_source_table(connection, "odd", 1)
+    order = np.random.default_rng(0).permutation(len(rows))
+    for set_name, places in (("training", order[:9]), ("testing", order[9:])):
+        samples.copy_source_rows(connection, "odd", 1, set_name, 7, columns, places)
+        found = samples.read_rows(connection, "odd", 1, set_name, columns)
+        expected = rows.iloc[places].reset_index(drop=True)
+        pd.testing.assert_frame_equal(
+            found.reset_index(drop=True), expected, check_exact=True, check_like=True
+        )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_name, count(*), min(batch_id) FROM samples.odd_v1 GROUP BY 1")
+        assert sorted(cursor.fetchall()) == [("testing", len(rows) - 9, 7), ("training", 9, 7)]
+
+
 def test_dropping_takes_both_tables_and_may_be_repeated(connection: PgConnection) -> None:
     samples.create_table(connection, "odd", 1, COLUMNS)
     samples.create_source_table(connection, "odd", 1, COLUMNS)
