@@ -89,6 +89,8 @@ def test_what_a_profile_brings_is_pinned_and_has_no_rights_either() -> None:
     extra = {name: each for name, each in services.items() if "profiles" in each}
 
     assert {name: each["profiles"] for name, each in extra.items()} == {
+        "dask_scheduler": ["dask"],
+        "dask_worker": ["dask"],
         "s3": ["s3"],
         "s3_bucket": ["s3"],
         "prometheus": ["metrics"],
