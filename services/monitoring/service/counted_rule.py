@@ -46,13 +46,12 @@ def judge_counted(sets: CountedSets, rule: RetrainingRule) -> Verdict:
     alpha = rule.false_alarm_rate / 4
     reference, current = sets.reference, sets.current
     before, after = reference.predictions, current.predictions
-    compared = dict(
-        zip(
-            (cells.name for cells in reference.features.cells),
-            _compared(reference.features, current.features),
-            strict=True,
-        )
+    outcomes = zip(
+        reference.features.cells, _compared(reference.features, current.features), strict=True
     )
+    # Numbers first, as where rows are compared: the same features are named in the same order.
+    in_order = sorted(outcomes, key=lambda item: item[0].kind != "number")
+    compared = {cells.name: outcome for cells, outcome in in_order}
     if isinstance(before, ErrorCounts) and isinstance(after, ErrorCounts):
         performance, prediction = _of_numbers(before, after, rule, alpha)
     elif isinstance(before, ClassCounts) and isinstance(after, ClassCounts):

@@ -32,14 +32,20 @@ TYPES: dict[str, ColumnType] = {
     "rosé": "boolean",
     "colour": "text",
     "empty": "number",
+    "picked": "date",
+    "bottled at": "timestamp",
 }
 
 
 def rows_of(seed: int, n_rows: int = ROWS, moved: float = 0.0) -> pd.DataFrame:
     """Return rows of every type, with gaps, ties and odd names; `moved` shifts half of them."""
     draw = np.random.default_rng(seed)
-    even, sugar, year, rose, colour, empty = TYPES
+    even, sugar, year, rose, colour, empty, picked, bottled = TYPES
     words = np.array(["red", "white", "it's", "none", "ünlü"], dtype=object)
+    days = pd.Series(
+        pd.to_datetime((19_000 + 300 * (draw.random(n_rows) + moved)) * 86_400_000_000, unit="us")
+    )
+    days = days.dt.as_unit("us")
     frame = pd.DataFrame(
         {
             even: draw.normal(size=n_rows) + moved,
@@ -49,9 +55,11 @@ def rows_of(seed: int, n_rows: int = ROWS, moved: float = 0.0) -> pd.DataFrame:
             rose: pd.array(draw.random(n_rows) < 0.3 + 0.2 * bool(moved), "boolean"),
             colour: words[draw.integers(0, 4 + bool(moved), n_rows)],
             empty: np.nan,
+            picked: days.dt.floor("D"),
+            bottled: days,
         }
     )
-    for name in (even, year, rose, colour):
+    for name in (even, year, rose, colour, picked, bottled):
         frame.loc[draw.random(n_rows) < 0.05, name] = None
     return frame
 
