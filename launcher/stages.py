@@ -149,7 +149,14 @@ def _stored(client: Client, wanted: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(wanted["file"])
     if not wanted.get("target"):
         raise LaunchError("dataset.file has no dataset.target.", "Name the column to predict.")
-    form = {"dataset_name": wanted["name"], "target": wanted["target"]}
+    # As the request has them: types as JSON, the time column, and so on.
+    form = {
+        "dataset_name" if name == "name" else name: (
+            json.dumps(value) if isinstance(value, dict | bool) else value
+        )
+        for name, value in wanted.items()
+        if name != "file" and value is not None
+    }
     try:
         with path.open("rb") as file:
             files = {"file": (path.name, file)}
@@ -165,15 +172,15 @@ def _stored(client: Client, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def _tune(work: Workplace) -> None:
     """Search, compare the runs, choose one."""
     client, search, dataset = work.client, work.params["search"], work.read("dataset.json")
+    # What else params.yaml says (strategy, time_budget_s, ...) is the request's own.
+    own = {name: value for name, value in search.items() if name not in ("models", "choose_by")}
     body = {
         "request_information": "optimization",
-        "experiment_name": search["experiment_name"],
-        "experiment_description": search.get("experiment_description", ""),
-        "experiment_owner": search.get("experiment_owner", ""),
+        "experiment_description": "",
+        "experiment_owner": "",
+        **own,
         "models": list(search["models"]),
         "hyperparameters": {model: grid for model, grid in search["models"].items() if grid},
-        "scoring": search["scoring"],
-        "cv": search["cv"],
         "dataset_name": dataset["dataset_name"],
         "dataset_version": dataset["dataset_version"],
     }

@@ -136,10 +136,20 @@ def test_metrics_and_plots_are_dvcs(clone: Clone) -> None:
 
 
 def test_a_changed_parameter_runs_what_depends_on_it(clone: Clone) -> None:
-    clone.change_params("search", models={"DecisionTree": {"max_depth": [3]}})
+    clone.change_params(
+        "search",
+        models={"DecisionTree": {"max_depth": {"low": 2, "high": 9}}},
+        strategy="random",
+        n_candidates=3,
+    )
 
     assert clone.repro() == STAGES
-    assert clone.result("chosen.json")["model"] == "DecisionTree"
+    chosen = clone.result("chosen.json")
+    assert (
+        chosen["model"] == "DecisionTree" and 2 <= int(chosen["hyperparameters"]["max_depth"]) <= 9
+    )
+    with (clone.folder / "lifecycle" / "candidates.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 3
 
 
 def test_a_table_of_ones_own_is_kept_by_dvc_and_loaded(clone: Clone) -> None:
@@ -150,7 +160,7 @@ def test_a_table_of_ones_own_is_kept_by_dvc_and_loaded(clone: Clone) -> None:
     ]
     (clone.folder / FILE).write_text("\n".join(["a,b,size", *lines]) + "\n", encoding="utf-8")
     clone.dvc("add", FILE)
-    clone.change_params("dataset", name="sizes", file=FILE, target="size")
+    clone.change_params("dataset", name="sizes", file=FILE, target="size", types={"b": "text"})
 
     assert clone.repro() == STAGES
     assert clone.result("dataset.json")["classes"] == ["long", "short"]
