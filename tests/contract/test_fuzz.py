@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from tests.contract.conftest import Furnished
+from tests.contract.conftest import Furnished, search
 from tests.support.running_suite import SERVICES
 
 EXAMPLES = 20
@@ -167,6 +167,10 @@ def ids_in_paths(furnished: Furnished, service: str) -> dict[str, str]:
     ask = furnished.suite.ask
     if service == "simulator":
         return {"dataset_name": "wine"}
+    if service == "tracking":
+        body = search("fuzzed", {"DecisionTree": {"max_depth": [2]}}, wait=False)
+        path = "/root/tracking/model_management"
+        return {"job_id": str(ask("POST", "tracking", path, body, status=202)["id"])}
     if service != "ml_model":
         return {}
     body = {"dataset_name": "iris", "model_name": "DecisionTree"}

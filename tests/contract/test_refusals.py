@@ -308,7 +308,7 @@ CASES = [
     run("no type", 400, "type", type=None),
     run("parameters of type system", 400, request_information="parameters", type="system"),
     # monitoring
-    monitoring("unknown metric", 400, "report", "tests", "summary", metric="verdict"),
+    monitoring("unknown metric", 400, "report", "tests", "summary", metric="beauty"),
     monitoring("no test chosen", 400, *PRESETS, metric="tests", tests={}),
     monitoring(
         "every test switched off",

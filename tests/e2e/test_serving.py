@@ -95,10 +95,10 @@ def load(serving: OwnSuite) -> Load:
 
 
 def logged(suite: OwnSuite) -> dict[str, int]:
-    """Return how often each request id is in the log as answered."""
+    """Return how often each row of each request id is in the log as answered."""
     return dict(
         suite.rows(  # type: ignore[arg-type]
-            "SELECT request_id, count(*) FROM prediction_log"
+            "SELECT request_id, count(*) / count(DISTINCT row_number) FROM prediction_log"
             " WHERE slot <> 'shadow' AND error IS NULL GROUP BY 1"
         )
     )

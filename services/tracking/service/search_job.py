@@ -28,6 +28,9 @@ from tracking.service.search_requests import asked_of
 MLFLOW_PATIENCE_S = 300.0
 PAUSE_S = 1.0
 
+CLOCKS_APART_S = 3_600
+"""By how much the clocks of PostgreSQL's machine and of this one may differ."""
+
 
 class SearchJob:
     """Works on searches; a later attempt goes on where the one before was interrupted."""
@@ -140,8 +143,14 @@ class _JobHost:
         self._known = {
             run.model: run
             for run in job_of._tables.list_search_runs(search.id)
-            if run.is_open or run.status == FINISHED
+            if (run.is_open or run.status == FINISHED) and self._is_of_this_job(run)
         }
+
+    def _is_of_this_job(self, run: Run) -> bool:
+        """Tell it from one of another database's search with the same number, long ago."""
+        since_ms = 1000 * (self._job.created_at.timestamp() - CLOCKS_APART_S)
+        is_recent = run.started_ms is not None and run.started_ms >= since_ms
+        return str(run.experiment_id) == self._search.experiment_id and is_recent
 
     def known_run(self, model_name: str) -> Run | None:
         """Return the run that an earlier attempt has opened for a model.

@@ -23,8 +23,9 @@ from sklearn.pipeline import Pipeline
 import ml_model.settings
 import simulator.app
 import simulator.settings
+from jobkit.errors import JobGivenUp
 from ml_model.domain import Deployment, ModelVersion, Score
-from ml_model.errors import JobGivenUp, ScoringFailed
+from ml_model.errors import ScoringFailed
 from ml_model.fitting import fit
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.scorings import SqlScorings
