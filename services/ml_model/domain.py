@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.pipeline import Pipeline
 
+    from schema.sets import SetLoad
+
 CURRENT_SLOT = "current"
 
 
@@ -114,6 +116,23 @@ class Score:
     dataset_version: int
     task: str = "classification"
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_set(
+        cls, load: SetLoad, version: ModelVersion, score: float, metrics: Mapping[str, float]
+    ) -> Score:
+        """Return what a version scored on all rows of a loaded set."""
+        dataset = load.dataset
+        return cls(
+            load.set_name,
+            score,
+            load.row_count,
+            version,
+            dataset.name,
+            dataset.version,
+            dataset.task,
+            metrics,
+        )
 
     @property
     def message(self) -> str:

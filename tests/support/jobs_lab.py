@@ -4,8 +4,7 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +20,12 @@ import ml_model.settings
 import simulator.app
 import simulator.settings
 from tests.support.databases import TestDatabase
+from tests.support.job_waits import WaitsForJobs
 from tests.support.running_suite import ROOT, Program
-
-DEADLINE_S = 180.0
 
 
 @dataclass
-class JobsLab:
+class JobsLab(WaitsForJobs):
     """Requests to the ML service, the program that does its work, and their database."""
 
     database: TestDatabase
@@ -56,25 +54,6 @@ class JobsLab:
         body = {"set_name": set_name, "dataset_name": dataset_name, "seed": seed}
         answer = requests.post(f"{self.simulator_url}/root/simulator", json=body, timeout=60)
         assert answer.status_code == 200, answer.text
-
-    def job(self, job_id: int) -> Any:
-        """Return a job."""
-        return self.ask("GET", f"/jobs/{job_id}")
-
-    def wait(self, job_id: int, until: Callable[[Any], bool] | None = None) -> Any:
-        """Return the job when `until` is true of it, by default when it has finished."""
-        reached = until or (lambda job: job["state"] not in ("queued", "running"))
-        return self.eventually(lambda: self.job(job_id), reached)
-
-    def eventually(self, look: Callable[[], Any], reached: Callable[[Any], bool]) -> Any:
-        """Return what `look` gives once it is as wanted; fail with the program's log."""
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            found = look()
-            if reached(found):
-                return found
-            time.sleep(0.1)
-        raise AssertionError(f"still {found}: {self.program.log()[-6000:]}")
 
     def children(self) -> list[psutil.Process]:
         """Return the processes that work for the program."""

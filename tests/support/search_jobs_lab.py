@@ -2,8 +2,7 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,13 @@ import simulator.settings
 import tracking.app
 import tracking.settings
 from tests.support.databases import TestDatabase
+from tests.support.job_waits import WaitsForJobs
 from tests.support.mlflow_fixture import MlflowServer
 from tests.support.running_suite import ROOT, Program
 
-DEADLINE_S = 240.0
-
 
 @dataclass
-class SearchJobsLab:
+class SearchJobsLab(WaitsForJobs):
     """Requests to tracking, the program that searches for it, MLflow and the database."""
 
     database: TestDatabase
@@ -43,25 +41,6 @@ class SearchJobsLab:
         found, answer = self.send(method, path, body)
         assert found == status, (found, answer, self.program.log()[-4000:])
         return answer
-
-    def job(self, job_id: int) -> Any:
-        """Return a job."""
-        return self.ask("GET", f"/jobs/{job_id}")
-
-    def wait(self, job_id: int, until: Callable[[Any], bool] | None = None) -> Any:
-        """Return the job when `until` is true of it, by default when it has finished."""
-        reached = until or (lambda job: job["state"] not in ("queued", "running"))
-        return self.eventually(lambda: self.job(job_id), reached)
-
-    def eventually(self, look: Callable[[], Any], reached: Callable[[Any], bool]) -> Any:
-        """Return what `look` gives once it is as wanted; fail with the program's log."""
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            found = look()
-            if reached(found):
-                return found
-            time.sleep(0.1)
-        raise AssertionError(f"still {found}: {self.program.log()[-6000:]}")
 
     def child(self) -> psutil.Process:
         """Return the process that searches."""

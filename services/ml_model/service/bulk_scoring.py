@@ -209,16 +209,7 @@ class BulkScoring:
         if "mae" in metrics:
             with self._database.transaction():
                 metrics["median_absolute_error"] = self._scorings.median_error(version.id, load)
-        score = Score(
-            load.set_name,
-            metrics[name],
-            load.row_count,
-            version,
-            dataset.name,
-            dataset.version,
-            dataset.task,
-            metrics,
-        )
+        score = Score.of_set(load, version, metrics[name], metrics)
         return BulkScore(score, whole.confusion())
 
 

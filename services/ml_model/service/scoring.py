@@ -50,17 +50,7 @@ class ScoringService:
                 if stored:
                     self._sets.replace_predictions(version, load, predictions)
             if stored:
-                dataset = load.dataset
-                return Score(
-                    set_name,
-                    predictions.score,
-                    len(rows),
-                    version,
-                    dataset.name,
-                    dataset.version,
-                    dataset.task,
-                    predictions.metrics,
-                )
+                return Score.of_set(load, version, predictions.score, predictions.metrics)
         raise SetChanged()
 
     def choose(

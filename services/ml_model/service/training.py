@@ -117,17 +117,7 @@ class TrainingService:
         self._follower.refresh()
         if not stored:
             return None
-        dataset = load.dataset
-        return Score(
-            TRAINING,
-            predictions.score,
-            len(rows),
-            version,
-            dataset.name,
-            dataset.version,
-            dataset.task,
-            predictions.metrics,
-        )
+        return Score.of_set(load, version, predictions.score, predictions.metrics)
 
     def _known(self, fingerprint: str, load: SetLoad, rows: pd.DataFrame) -> Trained | None:
         """Return the version this training gave before, unless MLflow has lost it."""

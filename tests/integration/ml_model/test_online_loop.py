@@ -16,6 +16,8 @@ from tests.support.jobs_lab import JobsLab, jobs_lab
 from tests.support.mlflow_fixture import MlflowServer
 
 IRIS = load_iris()
+NOBODY = "http://127.0.0.1:9"
+"""Nothing listens there."""
 
 
 @pytest.fixture
@@ -50,9 +52,7 @@ def test_ten_rows_retrain_and_go_to_next(lab: JobsLab, cellar_database: TestData
         assert (answer["dataset_name"], answer["missing"]) == ("iris", 9 - number)
         assert answer["job_id"] is None
     # Another process counts the same rows.
-    settings = cellar_database.settings(
-        ml_model.settings.Settings, simulator_url="http://0.0.0.0:9"
-    )
+    settings = cellar_database.settings(ml_model.settings.Settings, simulator_url=NOBODY)
     again = ml_model.app.create_app(settings).test_client()
     row = {"features": IRIS.data[149].tolist(), "target": "virginica", "dataset_name": "iris"}
     answer = again.post("/add_training_data", json=row).get_json()
