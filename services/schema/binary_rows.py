@@ -11,7 +11,7 @@ See https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple, TypeGuard, cast
 
 import numpy as np
 import pandas as pd
@@ -49,17 +49,22 @@ BLOCK_BYTES = 1 << 20
 SHORT_TEXT = 64
 """Bytes per cell up to which the bytes of all cells of a block are moved at once."""
 
+FEW_LENGTHS = 16
+"""Up to so many different lengths, short texts of one length are moved at once."""
+
 
 class _Field(NamedTuple):
     """A column's part of a block.
 
     `lengths` is one for all rows, or (n_rows,) with -1 for NULL. `contents` are (n_rows,) in
-    `wire_format` or one such value; text of several lengths is all its bytes.
+    `wire_format` or one such value. Of text of several lengths they are bytes, in which each cell
+    begins at its place in `starts`.
     """
 
     lengths: int | NDArray[np.int64]
     contents: Any
     wire_format: str = ""
+    starts: NDArray[np.int64] | None = None
 
 
 def rows_per_block(n_fields: int) -> int:
@@ -76,8 +81,8 @@ def encode(columns: Sequence[Cells], types: Sequence[FieldType], n_rows: int) ->
         One per type: cells (n_rows,), or a plain value for all rows, None for NULL. float8 takes
         floats, NaN is NULL; int4 and int8 take whole numbers or `Int64`; bool takes bool or
         `boolean`; date and timestamptz take datetime64 in UTC, NaT is NULL; text takes objects, of
-        which None, NaN and <NA> are NULL and all others go in as `str`; float8[] takes floats
-        (n_rows, n_items), where NaN stays NaN.
+        which None, NaN and <NA> are NULL and all others go in as `str`, or a `Categorical` of
+        them; float8[] takes floats (n_rows, n_items), where NaN stays NaN.
 
     Raises
     ------
@@ -94,6 +99,7 @@ def encode(columns: Sequence[Cells], types: Sequence[FieldType], n_rows: int) ->
         if _is_array(cells) and len(cells) != n_rows:
             raise ValueError(f"A column of type {type_} has {len(cells)} cells, not {n_rows}.")
     records, at_once = _Records(), rows_per_block(len(types))
+    columns = [_few_labels(cells, at_once) for cells in columns]
     yield HEADER
     for first in range(0, n_rows, at_once):
         end = min(first + at_once, n_rows)
@@ -107,6 +113,13 @@ def encode(columns: Sequence[Cells], types: Sequence[FieldType], n_rows: int) ->
 
 def _is_array(cells: Cells) -> TypeGuard[NDArray[Any] | ExtensionArray]:
     return isinstance(cells, np.ndarray | ExtensionArray)
+
+
+def _few_labels(cells: Cells, at_once: int) -> Cells:
+    """Return cells as they are, or those of a `Categorical` where a block has fewer rows."""
+    if isinstance(cells, pd.Categorical) and len(cells.categories) > at_once:
+        return np.asarray(cells, dtype=object)
+    return cells
 
 
 def _field(cells: Any, type_: FieldType) -> _Field:
@@ -164,38 +177,47 @@ def _text_field(cells: Any) -> _Field:
     if isinstance(cells, str):
         text = cells.encode()
         return _Field(len(text), np.void(text) if text else None, f"V{len(text)}")
-    content, lengths = _encode_texts(np.asarray(cells, dtype=object))
+    if isinstance(cells, pd.Categorical):
+        content, starts, lengths = _encode_texts(np.asarray(cells.categories, dtype=object))
+        # The code of what is missing is -1.
+        starts, lengths = np.append(starts, 0)[cells.codes], np.append(lengths, -1)[cells.codes]
+    else:
+        content, starts, lengths = _encode_texts(np.asarray(cells, dtype=object))
     length = int(lengths[0])
     if not (lengths == length).all():
-        return _Field(lengths, content)
+        return _Field(lengths, content, starts=starts)
     if length <= 0:
         return _Field(length, None)
-    return _Field(length, np.frombuffer(content, f"V{length}"), f"V{length}")
+    return _Field(length, at_every_byte(content, length)[starts], f"V{length}")
 
 
-def _encode_texts(cells: NDArray[np.object_]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return all texts behind each other in UTF-8, and the bytes of each, -1 for NULL."""
+def _encode_texts(
+    cells: NDArray[np.object_],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """Return texts in UTF-8: all their bytes, where each begins, and its length, -1 for NULL."""
     texts, missing = cells.tolist(), None
     try:
         joined = "\0".join(texts)
     except TypeError:
         missing = np.asarray(pd.isna(cells))
         texts = np.where(missing, "", cells).tolist()
-        if not all(type(text) is str for text in texts):
+        if set(map(type, texts)) != {str}:
             texts = list(map(str, texts))
         joined = "\0".join(texts)
     content = np.frombuffer(joined.encode(), np.uint8)
     ends = np.append(np.flatnonzero(content == 0), len(content))
     if len(ends) == len(texts):
-        content, lengths = content[content != 0], np.diff(ends, prepend=-1) - 1
+        starts = np.append(0, ends[:-1] + 1)
+        lengths = ends - starts
     else:
-        # There is a NUL in a text, which PostgreSQL is to refuse.
+        # There is a NUL in a text, which PostgreSQL is to refuse; or there is no text at all.
         encoded = [text.encode() for text in texts]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        starts = np.cumsum(lengths) - lengths
         content = np.frombuffer(b"".join(encoded), np.uint8)
     if missing is not None:
         lengths[missing] = -1
-    return content, lengths
+    return content, starts, lengths
 
 
 def _array_field(cells: NDArray[np.float64]) -> _Field:
@@ -308,13 +330,30 @@ def _put_uneven(
         present = lengths >= 0
         _put(block, places[present], field.contents[present].astype(field.wire_format))
         return
-    sizes = np.maximum(lengths, 0)
-    if len(field.contents) <= SHORT_TEXT * len(sizes):
-        block[places_of_bytes(places, sizes)] = field.contents
+    _put_texts(block, places, field.contents, cast(Any, field.starts), np.maximum(lengths, 0))
+
+
+def _put_texts(
+    block: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    content: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+) -> None:
+    """Move pieces of `content` to their places in a block."""
+    if sizes.max() <= SHORT_TEXT:
+        found = np.flatnonzero(np.bincount(sizes))
+        if len(found) <= FEW_LENGTHS:
+            for size in found[found > 0].tolist():
+                rows = np.flatnonzero(sizes == size)
+                pieces = at_every_byte(content, size)[starts[rows]]
+                at_every_byte(block, size)[places[rows]] = pieces
+            return
+    if sizes.sum() <= SHORT_TEXT * len(sizes):
+        block[places_of_bytes(places, sizes)] = content[places_of_bytes(starts, sizes)]
         return
-    starts = np.cumsum(sizes) - sizes
     for place, start, size in zip(places.tolist(), starts.tolist(), sizes.tolist(), strict=True):
-        block[place : place + size] = field.contents[start : start + size]
+        block[place : place + size] = content[start : start + size]
 
 
 def places_of_bytes(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:

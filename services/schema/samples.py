@@ -176,7 +176,10 @@ def append_source_rows(
     first_row_number: int,
     rows: pd.DataFrame,
 ) -> None:
-    """Add `rows` (n_rows, the given columns) behind those that are there already."""
+    """Add `rows` (n_rows, the given columns) behind those that are there already.
+
+    Text may be `Categorical`.
+    """
     numbers = np.arange(first_row_number, first_row_number + len(rows))
     copy_in(
         connection,
@@ -426,6 +429,8 @@ def _cells(rows: pd.DataFrame, columns: Sequence[Column]) -> dict[str, tuple[Fie
 
 
 def _values(cells: "pd.Series[Any]", type_: ColumnType) -> Cells:
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        return cells.values
     wanted: Any = PANDAS_TYPES[type_]
     return cells.astype(wanted, copy=False).values
 

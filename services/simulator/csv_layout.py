@@ -7,9 +7,11 @@ wrong, by Python's own CSV reader.
 import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from simulator.bad_table import BadTable
 
@@ -31,16 +33,36 @@ class CsvLayout:
 
 
 def read_layout(path: Path) -> CsvLayout:
-    """Return the layout of a file whose text `check_text` has found right."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        head = file.read(LARGEST_CELL)
+    """Return the layout of a file.
+
+    Raises
+    ------
+    BadTable
+        It is empty, its header cannot be read, or its beginning is no text, see `check_text`.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = file.read(LARGEST_CELL)
+    except UnicodeDecodeError:
+        check_text(path)
+        raise
+    if "\0" in head:
+        check_text(path)
     if not head.strip():
         raise BadTable.at("the file is empty")
     delimiter = max(DELIMITERS, key=_first_record(head).count)
+    csv.field_size_limit(LARGEST_CELL)
+    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
     try:
-        names = next(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter))
+        names = next(reader)
     except csv.Error as error:
         raise BadTable.at(f"the header cannot be read: {error}", line=1) from None
+    if len(head) == LARGEST_CELL and next(reader, None) is None:
+        raise BadTable.at(
+            f"the header is longer than {LARGEST_CELL} characters; a line end is missing, or a"
+            " quote is not closed",
+            line=1,
+        )
     return CsvLayout(tuple(names), delimiter)
 
 
@@ -55,6 +77,15 @@ def _first_record(head: str) -> str:
         elif not quoted:
             outside.append(character)
     return "".join(outside)
+
+
+def ends_in_long_line(path: Path) -> bool:
+    """Tell whether the last line is longer than `LARGEST_CELL` bytes."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - LARGEST_CELL - len(b"\r\n")))
+        end = file.read().rstrip(b"\r\n")
+    return len(end) >= LARGEST_CELL and b"\n" not in end and b"\r" not in end
 
 
 def check_text(path: Path) -> None:
@@ -84,15 +115,40 @@ def check_text(path: Path) -> None:
 
 
 def find_ragged_line(path: Path, layout: CsvLayout) -> BadTable | None:
-    """Return the refusal of the first record that has too many or too few cells, or None."""
-    width = len(layout.names)
+    """Return the refusal of the first record that is too long, or has too many or too few cells."""
+    width, line = len(layout.names), 2
     try:
-        for line, cells in _records(path, layout):
+        for line, behind, cells in _records(path, layout):
             if len(cells) != width:
                 return BadTable.at(f"{len(cells)} cells, where the header has {width}", line=line)
-    except csv.Error as error:
-        return BadTable.at(str(error))
+            line = behind
+    except csv.Error:
+        return BadTable.at(
+            f"a line or a cell is longer than {LARGEST_CELL} characters; a quote may not be closed",
+            line=line,
+            column=_column_beyond(path, layout, line),
+        )
     return None
+
+
+def _column_beyond(path: Path, layout: CsvLayout, line: int) -> str:
+    """Return the name of the column that is too long in the record at a line; "" if there is none.
+
+    It is the one in which the last character stands that a record may have.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for _ in range(line - 1):
+            file.readline()
+        start = file.read(LARGEST_CELL)
+    cell = re.compile(rf'("[^"]*(""[^"]*)*("|$))?[^{re.escape(layout.delimiter)}\r\n]*')
+    place = 0
+    for name in layout.names:
+        found = cell.match(start, place)
+        place = len(start) if found is None else found.end()
+        if place == len(start):
+            return name
+        place += 1
+    return ""
 
 
 def find_line(
@@ -100,7 +156,7 @@ def find_line(
 ) -> int | None:
     """Return the line of the first record whose cell in that column is `wanted`, or None."""
     try:
-        for line, cells in _records(path, layout):
+        for line, _, cells in _records(path, layout):
             if len(cells) > column and wanted(cells[column]):
                 return line
     except csv.Error:
@@ -108,13 +164,22 @@ def find_line(
     return None
 
 
-def _records(path: Path, layout: CsvLayout) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record after the header with the number of its first line."""
+def _records(path: Path, layout: CsvLayout) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield each record after the header with the numbers of its first line and of the next one."""
+    csv.field_size_limit(LARGEST_CELL)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=layout.delimiter)
+        reader = csv.reader(_lines(file), delimiter=layout.delimiter)
         next(reader, None)
         line = reader.line_num + 1
         for cells in reader:
             if cells:
-                yield line, cells
+                yield line, reader.line_num + 1, cells
             line = reader.line_num + 1
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Yield the lines; however long one is, no more of it is in memory than may be."""
+    while line := file.readline(LARGEST_CELL + 1):
+        if len(line) > LARGEST_CELL:
+            raise csv.Error
+        yield line

@@ -27,6 +27,7 @@ from simulator.csv_layout import (
     MISSING_WORDS,
     CsvLayout,
     check_text,
+    ends_in_long_line,
     find_line,
     find_ragged_line,
     read_layout,
@@ -48,7 +49,7 @@ SQL_TYPES: Mapping[str, str] = {
 }
 TIME_TYPES = frozenset({"date", "timestamp"})
 VECTOR_ROWS = 2048
-FIRST_ROWS = 20_000
+FEW_ROWS, FIRST_ROWS = 200, 20_000
 COLUMNS_AT_ONCE = 100
 
 DOUBTS = "\0"
@@ -188,10 +189,8 @@ class _RawColumn:
 
     def doubtful(self, wanted: ColumnType) -> str:
         """SQL: the cell may not plainly be of that type; true too often rather than too seldom."""
-        if self.type is not None:
+        if self.type is not None or wanted == "text":
             return self.is_wrong(wanted)
-        if wanted == "text":
-            return "false"
         if wanted == "integer":
             return f"{self.guessed(wanted)}::VARCHAR IS DISTINCT FROM {self.sql}"
         if wanted == "boolean":
@@ -199,12 +198,14 @@ class _RawColumn:
         if wanted == "number":
             # As `is_plainly` has it, without an expression: no zero before a digit, no _, not long.
             # Below the minus are the plus and all kinds of space.
-            return (
-                f"({self.sql} < '-' OR {self.sql} BETWEEN '00' AND '0:'"
+            # An AND, OR or coalesce around the cast would have DuckDB make it twice.
+            odd = (
+                f"{self.sql} < '-' OR {self.sql} BETWEEN '00' AND '0:'"
                 f" OR {self.sql} BETWEEN '-00' AND '-0:' OR contains({self.sql}, '_')"
-                f" OR {self.sql} IS NOT NULL"
-                f" AND coalesce(abs({self.guessed(wanted)}) >= {LEAST_LONG}, true))"
             )
+            number = self.guessed(wanted)
+            is_none = f"({self.sql} IS NULL) <> ({number} IS NULL)"
+            return f"greatest({odd}, {is_none}, abs({number}) >= {LEAST_LONG})"
         return f"({self.sql} IS NOT NULL AND NOT {self.is_plainly(wanted)})"
 
 
@@ -246,9 +247,11 @@ class TableFile:
         Raises
         ------
         BadTable
-            A record is ragged, a column has no value at all, or a value is not of its column's
-            type; the line or row is named.
+            The text is not UTF-8 or holds a NUL, a record is ragged, a column has no value at all,
+            or a value is not of its column's type; the line or row is named.
         """
+        if self._layout is not None:
+            check_text(self._path)
         found: list[Column] = []
         for first in range(0, len(self._columns), COLUMNS_AT_ONCE):
             found += self._types_of(self._columns[first : first + COLUMNS_AT_ONCE], wanted)
@@ -279,7 +282,8 @@ class TableFile:
                 raise self._wrong_value(column, said[column])
             if wrong:
                 unsure.append(column)
-        found = {**said, **guessed, **self._narrowest(unsure, self._scan)}
+        every = dict.fromkeys(unsure, NARROW_TYPES)
+        found = {**said, **guessed, **_narrowest(self._fitting(every, self._scan))}
         return [Column(column.name, found[column]) for column in columns]
 
     def _said(
@@ -292,38 +296,40 @@ class TableFile:
         }
 
     def _guess(self, columns: Sequence[_RawColumn]) -> dict[_RawColumn, ColumnType]:
+        """Return the first type of all that every value in the first rows plainly is, else text."""
         found: dict[_RawColumn, ColumnType] = {}
         for first in range(0, len(columns), COLUMNS_AT_ONCE):
-            found |= self._narrowest(
-                columns[first : first + COLUMNS_AT_ONCE],
-                f"(SELECT * FROM {self._scan} LIMIT {FIRST_ROWS})",
-            )
+            part = columns[first : first + COLUMNS_AT_ONCE]
+            some: Mapping[_RawColumn, Sequence[ColumnType]] = dict.fromkeys(part, NARROW_TYPES)
+            # What few rows rule out, which is most, more of them need not be asked for.
+            for n_rows in (FEW_ROWS, FIRST_ROWS):
+                some = self._fitting(some, f"(SELECT * FROM {self._scan} LIMIT {n_rows})")
+            found |= _narrowest(some)
         return found
 
-    def _narrowest(
-        self, columns: Sequence[_RawColumn], relation: str
-    ) -> dict[_RawColumn, ColumnType]:
-        """Return the first type of all that every value in these rows plainly is, else text."""
-        if not columns:
-            return {}
+    def _fitting(
+        self, types: Mapping[_RawColumn, Sequence[ColumnType]], relation: str
+    ) -> dict[_RawColumn, Sequence[ColumnType]]:
+        """Return those `types` of each column that every value in these rows plainly is."""
         questions = [
             question
-            for column in columns
-            for question in (column.has_value, *map(column.is_plainly, NARROW_TYPES))
+            for column, some in types.items()
+            if some or relation == self._scan
+            for question in (column.has_value, *map(column.is_plainly, some))
         ]
+        if not questions:
+            return dict(types)
         counts = iter(
             self._one(
                 f"SELECT {', '.join(f'count_if({one})' for one in questions)} FROM {relation}"
             )
         )
-        found: dict[_RawColumn, ColumnType] = {}
-        for column in columns:
-            values = next(counts)
-            plain = {type_: next(counts) for type_ in NARROW_TYPES}
+        found: dict[_RawColumn, Sequence[ColumnType]] = {}
+        for column, some in types.items():
+            values = next(counts) if some or relation == self._scan else 0
             if not values and relation == self._scan:
                 raise BadTable.at("has no value at all", column=column.name)
-            fits = [type_ for type_, count in plain.items() if count == values]
-            found[column] = fits[0] if fits else "text"
+            found[column] = [type_ for type_ in some if next(counts) == values]
         return found
 
     def _wrong_value(self, column: _RawColumn, wanted: ColumnType) -> BadTable:
@@ -430,6 +436,10 @@ class TableFile:
             yield
 
 
+def _narrowest(fitting: Mapping[_RawColumn, Sequence[ColumnType]]) -> dict[_RawColumn, ColumnType]:
+    return {column: types[0] if types else "text" for column, types in fitting.items()}
+
+
 def _has_value(cells: "pd.Series[Any]") -> bool:
     """Tell whether there is a value that is no word for a missing one."""
     if cells.dtype != object:
@@ -444,13 +454,15 @@ def open_table(path: Path, kind: Kind, folder: Path) -> Iterator[TableFile]:
     Raises
     ------
     BadTable
-        It is empty, not UTF-8, damaged or cut off; it has too many columns or only one, a name
-        that no column can have, or a Parquet type that has no place in a table.
+        It is empty, damaged or cut off, or its header is not UTF-8; it has too many columns or only
+        one, a name that no column can have, or a Parquet type that has no place in a table.
     """
     with _connection(folder) as connection:
         if kind == "csv":
-            check_text(path)
             layout = read_layout(path)
+            if ends_in_long_line(path):
+                # DuckDB would leave a line of more than 16 times the limit out, without a word.
+                raise _no_csv(path, layout)
             names = list(layout.names)
             _check_names(names)
             scan = _csv_scan(path, layout.delimiter, len(names))
@@ -510,11 +522,17 @@ def _refusals(path: Path, layout: CsvLayout | None) -> Iterator[None]:
         if layout is None:
             raise BadTable.at("the Parquet file is damaged or cut off") from error
         line = re.search(r"CSV Error on Line: (\d+)", str(error))
-        raise find_ragged_line(path, layout) or BadTable.at(
-            "this is no CSV: a quote that is not closed, a line that is too long, or line ends of"
-            " several kinds",
-            line=int(line[1]) if line else None,
-        ) from error
+        raise _no_csv(path, layout, int(line[1]) if line else None) from error
+
+
+def _no_csv(path: Path, layout: CsvLayout, line: int | None = None) -> BadTable:
+    """Return the refusal of what cannot be read, in `line` if nothing more exact is found."""
+    check_text(path)
+    return find_ragged_line(path, layout) or BadTable.at(
+        "this is no CSV: a quote that is not closed, a line that is too long, or line ends of"
+        " several kinds",
+        line=line,
+    )
 
 
 def _csv_scan(

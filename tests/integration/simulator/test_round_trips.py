@@ -282,6 +282,7 @@ def test_a_table_read_once_is_what_it_is_when_all_rows_tell_the_types(
     path.write_text(buffer.getvalue(), encoding="utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch, open_table(path, "csv", path.parent) as table:
         patch.setattr(table_files, "FIRST_ROWS", first)
+        patch.setattr(table_files, "FEW_ROWS", max(1, first // 2))
         try:
             found = table.find_types({})
         except BadTable:

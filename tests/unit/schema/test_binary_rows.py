@@ -90,9 +90,11 @@ def test_rows_are_what_the_manual_says_and_come_back(
     arrays = [array_of(cells, type_) for cells, type_ in zip(columns, types, strict=True)]
     rows = [one_by_one(row, types) for row in zip(*columns, strict=True)]
 
+    labels = [pd.Categorical(cells) if cells.dtype == object else cells for cells in arrays]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(binary_rows, "BLOCK_BYTES", at_once)
         assert b"".join(encode(arrays, types, n_rows)) == b"".join([HEADER, *rows, TRAILER])
+        assert b"".join(encode(labels, types, n_rows)) == b"".join([HEADER, *rows, TRAILER])
 
     read = Columns(types)
     for first in range(0, n_rows, 5):
@@ -117,6 +119,14 @@ def test_short_and_long_texts_come_back(length: int) -> None:
     first, numbers, second = read.take()
     assert list(first) == list(second) == texts.tolist()
     assert list(numbers) == [1.5] * 4
+
+
+@pytest.mark.parametrize("n_lengths", [binary_rows.FEW_LENGTHS - 1, binary_rows.FEW_LENGTHS + 5])
+def test_texts_of_few_and_of_many_lengths_are_what_the_manual_says(n_lengths: int) -> None:
+    texts = np.array([None, *("x" * length for length in range(n_lengths))] * 2, dtype=object)
+    types: list[FieldType] = ["float8", "text"]
+    _, block, _ = encode([2.5, texts], types, len(texts))
+    assert block == b"".join(one_by_one([2.5, text], types) for text in texts)
 
 
 def test_a_repeated_text_is_in_memory_once_per_block() -> None:

@@ -1,11 +1,21 @@
 """What a CSV file looks like, and on which line something stands."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from simulator import csv_layout
 from simulator.bad_table import BadTable
-from simulator.csv_layout import BLOCK_BYTES, check_text, find_line, find_ragged_line, read_layout
+from simulator.csv_layout import (
+    BLOCK_BYTES,
+    CsvLayout,
+    check_text,
+    ends_in_long_line,
+    find_line,
+    find_ragged_line,
+    read_layout,
+)
 
 
 @pytest.fixture
@@ -40,6 +50,48 @@ def test_lines_count_line_ends_within_quotes(path: Path) -> None:
     assert find_line(path, layout, 1, "nothing".__eq__) is None
     ragged = find_ragged_line(path, layout)
     assert ragged is not None and ragged.message == "Line 6: 1 cells, where the header has 2"
+
+
+@pytest.mark.parametrize(
+    ("record", "column"),
+    [
+        ("7" * 80, "a"),
+        ('7,"' + "8" * 80 + '"', "b"),
+        ('"' + "8\n" * 40 + '",7', "a"),
+        ('"say ""x,y""",' + "8" * 70, "b"),
+        ("7,8" + ",9" * 40, ""),
+    ],
+)
+@pytest.mark.parametrize("behind", ["", "\n", "\n1,2\n"])
+def test_a_record_that_is_too_long_is_told_with_line_and_column(
+    path: Path, monkeypatch: pytest.MonkeyPatch, record: str, column: str, behind: str
+) -> None:
+    monkeypatch.setattr(csv_layout, "LARGEST_CELL", 64)
+    path.write_text(f'a,b\n1,"x\ny"\n{record}{behind}', newline="")
+    found = find_ragged_line(path, CsvLayout(("a", "b"), ","))
+    place = f"Line 4, column {column!r}" if column else "Line 4"
+    assert found is not None and found.message.startswith(f"{place}: a line or a cell is longer")
+
+
+def test_no_more_of_a_long_line_is_in_memory_than_may_be(path: Path) -> None:
+    path.write_bytes(b"a,b\n" + b"7" * 2**26)
+    tracemalloc.start()
+    try:
+        assert ends_in_long_line(path)
+        assert find_ragged_line(path, CsvLayout(("a", "b"), ",")) is not None
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_last_line_that_is_too_long_is_seen(
+    path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(csv_layout, "LARGEST_CELL", 64)
+    for length, is_long in ((63, False), (66, True)):
+        path.write_text(f"a,b\n1,2{end or chr(10)}{'7' * length}{end}", newline="")
+        assert ends_in_long_line(path) is is_long
 
 
 @pytest.mark.parametrize("before", [0, 10, BLOCK_BYTES - 2, BLOCK_BYTES - 1, BLOCK_BYTES + 5])
