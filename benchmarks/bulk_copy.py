@@ -1,12 +1,13 @@
-"""Rows into PostgreSQL and out of it: ours against the naive way and against the limit.
+"""Rows into PostgreSQL and out of it: ours against the naive way, ADBC, and the limit.
 
     python benchmarks/bulk_copy.py [--rows 1000000] [--rounds 5]
 
 Starts Postgres. *Limit* in: COPY of the same bytes, ready in memory; out: COPY to nowhere. *Naive*
-is CSV by pandas. Tables: 13 numbers; and 13 columns of all types, three of them text, most of them
-5 % NULL. Each round runs all three ways in turn, in another order. Figures are of each way's
-fastest round: what else the machine does can only slow one down. To reach: at most 1.5 times the
-limit in, 1.2 times out; else the exit code is 1.
+is CSV by pandas. *ADBC* reads into Arrow, and makes of that a frame of the types that ours has.
+Tables: 13 numbers; and 13 columns of all types, three of them text, most of them 5 % NULL. Each
+round runs all ways in turn, in another order. Figures are of each way's fastest round: what else
+the machine does can only slow one down. To reach: in at most 1.5 times the limit; out at most 1.2
+times ADBC; else the exit code is 1.
 """
 
 import argparse
@@ -16,26 +17,32 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "services")]
 
 import numpy as np  # noqa: E402 - found by the line above
 import pandas as pd  # noqa: E402
+import pyarrow as pa  # noqa: E402
+from adbc_driver_postgresql import dbapi  # noqa: E402
 from psycopg2 import sql  # noqa: E402
 from psycopg2.extensions import connection as PgConnection  # noqa: E402, N812
 
 from schema.binary_copy import copy_in, copy_out  # noqa: E402
 from schema.binary_rows import Cells, FieldType, encode  # noqa: E402
-from tests.support.databases import DatabaseServer  # noqa: E402
+from tests.support.databases import DatabaseServer, TestDatabase  # noqa: E402
 
 Columns = dict[str, tuple[FieldType, Cells]]
 
 MOST_IN, MOST_OUT = 1.5, 1.2
+WAYS = {"in": ("limit", "ours", "naive"), "out": ("limit", "ours", "naive", "arrow", "adbc")}
 NULLS = 0.05
+ARROW_TYPES: dict[Any, Any] = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 PANDAS_TYPES = {"float8": "float64", "int8": "Int64", "text": "object", "bool": "object"}
 
 
@@ -81,10 +88,12 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 class Table:
-    """One table and the three ways into it and out of it."""
+    """One table and the ways into it and out of it."""
 
-    def __init__(self, connection: PgConnection, name: str, columns: Columns) -> None:
-        self._connection, self._name, self._columns = connection, name, columns
+    def __init__(
+        self, connection: PgConnection, adbc: dbapi.Connection, name: str, columns: Columns
+    ) -> None:
+        self._connection, self._adbc, self._name, self._columns = connection, adbc, name, columns
         self._n_rows = len(columns["key"][1])  # type: ignore[arg-type]
         self._types = {name: type_ for name, (type_, _) in columns.items()}
         self._frame = pd.DataFrame({name: cells for name, (_, cells) in columns.items()})
@@ -133,6 +142,18 @@ class Table:
         """Make a frame as the services do."""
         return copy_out(self._connection, self._query, self._types, index="key")
 
+    def arrow_out(self) -> pa.Table:
+        """Have ADBC read into Arrow."""
+        with self._adbc.cursor() as cursor:
+            cursor.execute(self._query.as_string(self._connection))
+            found = cursor.fetch_arrow_table()
+        self._adbc.commit()
+        return found
+
+    def adbc_out(self) -> pd.DataFrame:
+        """Make a frame of what ADBC reads."""
+        return self.arrow_out().to_pandas(types_mapper=ARROW_TYPES.get).set_index("key")
+
     def naive_out(self) -> pd.DataFrame:
         """Read CSV."""
         text, query = io.StringIO(), self._query.as_string(self._connection)
@@ -149,11 +170,11 @@ class Table:
         )
 
     def measure(self, way: str, rounds: int) -> dict[str, list[float]]:
-        """Return the seconds of each round by `limit`, `ours` and `naive`, in or out."""
-        found: dict[str, list[float]] = {"limit": [], "ours": [], "naive": []}
+        """Return the seconds of each round by the names of the `WAYS`, in or out."""
+        found: dict[str, list[float]] = {name: [] for name in WAYS[way]}
         for round_ in range(rounds):
-            names = list(found)
-            for name in names[round_ % 3 :] + names[: round_ % 3]:
+            names, turn = list(found), round_ % len(found)
+            for name in names[turn:] + names[:turn]:
                 work = getattr(self, f"{name}_{way}")
                 if way == "in":
                     self._run(f"TRUNCATE {self._name}")
@@ -162,8 +183,9 @@ class Table:
 
     def check(self) -> None:
         """Make sure that what came out is what went in."""
-        found = self.ours_out().sort_index().reset_index()
-        pd.testing.assert_frame_equal(found, self._frame, check_exact=True, check_dtype=False)
+        for read in (self.ours_out, self.adbc_out):
+            found = read().sort_index().reset_index()
+            pd.testing.assert_frame_equal(found, self._frame, check_exact=True, check_dtype=False)
 
 
 def main() -> int:
@@ -177,33 +199,47 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cellar-bench-") as folder:
         server = DatabaseServer.start_in(Path(folder))
         try:
-            with server.new_database() as database, database.connection() as connection:
-                missed = measure(connection, options.rows, options.rounds)
+            with (
+                server.new_database() as database,
+                database.connection() as connection,
+                closing(dbapi.connect(uri(database))) as adbc,
+            ):
+                missed = measure(connection, adbc, options.rows, options.rounds)
         finally:
             server.close()
     print(
-        "targets: in at most 1.5, out at most 1.2 times the limit;", "MISSED" if missed else "met"
+        "targets: in at most 1.5 times the limit, out at most 1.2 times ADBC;",
+        "MISSED" if missed else "met",
     )
     return int(missed)
 
 
-def measure(connection: PgConnection, n_rows: int, rounds: int) -> bool:
+def uri(database: TestDatabase) -> str:
+    """Return what ADBC connects by."""
+    server = database.server
+    # SQLAlchemy makes a space a plus, which libpq does not take.
+    password = quote(server.passwords[server.superuser], safe="")
+    return f"postgresql://{server.superuser}:{password}@{server.host}:{server.port}/{database.name}"
+
+
+def measure(connection: PgConnection, adbc: dbapi.Connection, n_rows: int, rounds: int) -> bool:
     """Print one line per table and way; say whether a target is missed."""
     missed = False
     print(f"{n_rows} rows, {rounds} rounds; seconds of the fastest, and times the limit")
-    print(
-        f"{'table':<10}{'way':<5}{'limit s':>9}{'ours s':>9}{'naive s':>9}{'ours':>8}{'naive':>8}"
-    )
+    names = WAYS["out"]
+    heads = "".join(f"{name + ' s':>9}" for name in names)
+    print(f"{'table':<10}{'way':<5}{heads}{'ours/limit':>12}{'ours/adbc':>11}")
     for make in (numbers, mixed):
-        table = Table(connection, make.__name__, make(n_rows))
-        for way, most in (("in", MOST_IN), ("out", MOST_OUT)):
-            found = table.measure(way, rounds)
-            limit, ours, naive = (min(found[name]) for name in ("limit", "ours", "naive"))
-            over = ours / limit
+        table = Table(connection, adbc, make.__name__, make(n_rows))
+        for way, against, most in (("in", "limit", MOST_IN), ("out", "adbc", MOST_OUT)):
+            best = {name: min(times) for name, times in table.measure(way, rounds).items()}
+            over = best["ours"] / best[against]
             missed = missed or over > most
+            figures = "".join(f"{best[name]:>9.2f}" if name in best else " " * 9 for name in names)
+            times = f"{best['ours'] / best['limit']:>12.2f}"
+            times += f"{best['ours'] / best['adbc']:>11.2f}" if "adbc" in best else " " * 11
             print(
-                f"{make.__name__:<10}{way:<5}{limit:>9.2f}{ours:>9.2f}{naive:>9.2f}"
-                f"{over:>8.2f}{naive / limit:>8.2f}{'   missed' if over > most else ''}",
+                f"{make.__name__:<10}{way:<5}{figures}{times}{'   missed' if over > most else ''}",
                 flush=True,
             )
         table.check()

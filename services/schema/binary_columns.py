@@ -17,7 +17,7 @@ from schema.binary_rows import (
     FieldType,
     array_head,
     at_every_byte,
-    places_of_bytes,
+    put_texts,
     record_type,
 )
 
@@ -207,9 +207,9 @@ def _texts(data: bytes, starts: Lengths, lengths: Lengths) -> Iterable[Any]:
         ends = (starts + sizes).tolist()
         return [data[a:b].decode() for a, b in zip(starts.tolist(), ends, strict=True)]
     # Of a text PostgreSQL has no NUL: each gets one behind it, and they are split in one go.
-    with_end = sizes + 1
-    content = np.frombuffer(data, np.uint8)[places_of_bytes(starts, with_end)]
-    content[np.cumsum(with_end) - 1] = 0
+    ends = np.cumsum(sizes + 1)
+    content = np.zeros(ends[-1], np.uint8)
+    put_texts(content, ends - 1 - sizes, np.frombuffer(data, np.uint8), starts, sizes)
     cells: list[Any] = content.tobytes().decode().split("\0")[:-1]
     if len(set(cells[:LOOKED_AT])) < LOOKED_AT // 2:
         # Labels come again and again: each is in memory once per block.

@@ -330,17 +330,17 @@ def _put_uneven(
         present = lengths >= 0
         _put(block, places[present], field.contents[present].astype(field.wire_format))
         return
-    _put_texts(block, places, field.contents, cast(Any, field.starts), np.maximum(lengths, 0))
+    put_texts(block, places, field.contents, cast(Any, field.starts), np.maximum(lengths, 0))
 
 
-def _put_texts(
+def put_texts(
     block: NDArray[np.uint8],
     places: NDArray[np.int64],
     content: NDArray[np.uint8],
     starts: NDArray[np.int64],
     sizes: NDArray[np.int64],
 ) -> None:
-    """Move pieces of `content` to their places in a block."""
+    """Move pieces of `content`, which begin at `starts`, to their places in a block."""
     if sizes.max() <= SHORT_TEXT:
         found = np.flatnonzero(np.bincount(sizes))
         if len(found) <= FEW_LENGTHS:
@@ -350,13 +350,13 @@ def _put_texts(
                 at_every_byte(block, size)[places[rows]] = pieces
             return
     if sizes.sum() <= SHORT_TEXT * len(sizes):
-        block[places_of_bytes(places, sizes)] = content[places_of_bytes(starts, sizes)]
+        block[_places_of_bytes(places, sizes)] = content[_places_of_bytes(starts, sizes)]
         return
     for place, start, size in zip(places.tolist(), starts.tolist(), sizes.tolist(), strict=True):
         block[place : place + size] = content[start : start + size]
 
 
-def places_of_bytes(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _places_of_bytes(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the place of each byte of pieces that begin at `starts`, piece after piece.
 
     Each takes 16 bytes of memory for a moment: for short pieces only.
