@@ -63,6 +63,10 @@ LONGEST_NAME_BYTES = 63
 CHUNK_ROWS = 50_000
 """Rows that are in memory at the same time while a table of any length is written or read."""
 
+HASHED_ROW_BYTES = 64
+LEAST_HASH_BYTES, MOST_HASH_BYTES = 8 * 2**20, 256 * 2**20
+"""What PostgreSQL may take for the hash of a cut: enough for 4 million rows."""
+
 LARGEST_PART_CELLS = 2_000_000
 """Cells of a part of a set: 16 MB as numbers, of which a pipeline makes some copies."""
 
@@ -285,7 +289,11 @@ def copy_source_rows(
     `places` (n_rows,) are their row numbers there, in the set's order.
     """
     cut = sql.Identifier("pg_temp", "cut")
+    hash_kib = min(max(len(places) * HASHED_ROW_BYTES, LEAST_HASH_BYTES), MOST_HASH_BYTES) // 1024
     with connection.cursor() as cursor:
+        # The join hashes the numbers. With too little room for that it would write the rows of the
+        # table to files in between. What it may take is twice the setting.
+        cursor.execute("SELECT set_config('work_mem', %s, true)", (f"{hash_kib // 2}kB",))
         cursor.execute(
             sql.SQL("CREATE TEMPORARY TABLE {} (place bigint, number integer)").format(cut)
         )

@@ -232,3 +232,23 @@ def test_an_empty_set_has_no_parts(connection: PgConnection) -> None:
 def test_parts_of_a_wide_table_are_short() -> None:
     assert samples.rows_per_part(14) == samples.rows_per_part(40) == 50_000
     assert samples.rows_per_part(1_600) == 1_250
+
+
+def test_a_cut_of_many_rows_writes_no_files_in_between(cellar_database: TestDatabase) -> None:
+    columns, n_rows = [Column("number", "number"), Column("name", "text")], 300_000
+    with cellar_database.connection() as connection, connection.cursor() as cursor:
+        samples.create_table(connection, "long", 1, columns)
+        samples.create_source_table(connection, "long", 1, columns)
+        cursor.execute(
+            "INSERT INTO samples.long_v1_source SELECT place, place / 7.0, 'bottle ' || place"
+            " FROM generate_series(0, %s) AS place",
+            (n_rows - 1,),
+        )
+        samples.index_source_table(connection, "long", 1)
+        places = np.random.default_rng(0).permutation(n_rows)[: n_rows * 6 // 10]
+        cursor.execute("SET LOCAL temp_file_limit = 0")
+        samples.copy_source_rows(connection, "long", 1, "training", 7, columns, places)
+        cursor.execute(
+            "SELECT row_number, name FROM samples.long_v1 WHERE row_number < 3 ORDER BY 1"
+        )
+        assert cursor.fetchall() == [(row, f"bottle {places[row]}") for row in range(3)]
