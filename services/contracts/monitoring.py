@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.vocabulary import DATASET_NAME_PATTERN, DEFAULT_DATASET
 from servicekit.wire import AnswerModel, RequestModel
@@ -62,9 +62,25 @@ class SummaryQuestion(_Question):
 
 
 class VerdictQuestion(_AnyQuestion):
-    """The verdict of the retraining rule alone, without Evidently."""
+    """The verdict of the retraining rule alone, without Evidently; if asked for, by window."""
 
     metric: Literal["verdict"]
+    windows: int | None = Field(
+        default=None,
+        ge=2,
+        le=100,
+        description="Judge the production set in so many consecutive parts as well: in the order "
+        "of the dataset's time column, else as the rows are stored",
+    )
+    format: Literal["json", "svg"] = Field(
+        default="json", description="`svg`: the windows as a picture"
+    )
+
+    @model_validator(mode="after")
+    def _picture_of_windows(self) -> "VerdictQuestion":
+        if self.format == "svg" and self.windows is None:
+            raise ValueError("the picture is one of windows: say how many `windows`")
+        return self
 
 
 MonitoringRequest = Annotated[
@@ -121,6 +137,32 @@ class SummaryAnswer(MonitoringAnswer):
     failed_tests: int
     by_status: dict[str, int] = Field(
         description="Evidently's statuses: SUCCESS, WARNING, FAIL, ERROR, SKIPPED"
+    )
+
+
+class WindowAnswer(AnswerModel):
+    """One of the consecutive parts of the production set, judged against the testing set."""
+
+    number: int = Field(description="From 1 on")
+    rows: int
+    first: str | None = Field(description="Time of its first row; null without a time column")
+    last: str | None = Field(description="Time of its last row")
+    retraining_needed: bool | None = Field(description="Null: too few rows to be judged")
+    reasons: list[str]
+    drifted_share: float | None = Field(description="Share of the features that drifted, 0 to 1")
+    drifted_features: list[str]
+    missing_share: float | None = Field(description="Share of the features' cells without a value")
+    accuracy: float | None = Field(description="0 to 1; null for a regression or without labels")
+    mean_absolute_error: float | None = Field(description="Of a regression")
+    signals: list[SignalAnswer]
+
+
+class WindowsAnswer(MonitoringAnswer):
+    """The verdict on the whole production set, and on each of its windows."""
+
+    windows: list[WindowAnswer]
+    first_alarm: int | None = Field(
+        description="Number of the first window that asks for retraining; null if none does"
     )
 
 

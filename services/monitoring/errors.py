@@ -1,6 +1,6 @@
 """What can be wrong with a monitoring question."""
 
-from servicekit.errors import Conflict, Invalid, NotFound
+from servicekit.errors import Conflict, Detail, Invalid, NotFound
 
 
 class NoTestsChosen(Invalid):
@@ -11,6 +11,18 @@ class NoTestsChosen(Invalid):
         "data_drift, data_quality, data_stability, no_target_performance, "
         "multi_class_classification."
     )
+
+
+class TooManyWindows(Invalid):
+    """Too many windows."""
+
+    def __init__(self, rows: int, fewest_rows: int) -> None:
+        most = rows // fewest_rows
+        advice = f"{most} at most" if most > 1 else "ask without `windows`"
+        super().__init__(
+            f"The production set has {rows} rows, and a window needs {fewest_rows}: {advice}.",
+            details=[Detail("windows", f"is more than one per {fewest_rows} rows")],
+        )
 
 
 class ModelNotSet(Conflict):

@@ -473,7 +473,8 @@ class MonitoringResultRow(Base):
 class SetStatisticsRow(Base):
     """What was counted of a long set, in the cells that its reference fixes.
 
-    Of its features (`model_version_id` is NULL), or of what a model version predicted for it.
+    Of its features (`model_version_id` is NULL), or of what a model version predicted for it; of
+    the set as a whole (`window_count` is NULL), or of each of so many windows.
     """
 
     __tablename__ = "set_statistics"
@@ -489,6 +490,7 @@ class SetStatisticsRow(Base):
     set_name: Mapped[str]
     content_hash: Mapped[str]
     model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    window_count: Mapped[int | None]
     row_count: Mapped[int] = mapped_column(BigInteger)
     statistics: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

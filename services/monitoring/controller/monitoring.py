@@ -12,8 +12,11 @@ from contracts.monitoring import (
     SummaryAnswer,
     SummaryQuestion,
     TestsQuestion,
+    VerdictQuestion,
     VerdictsAnswer,
     VerdictsQuery,
+    WindowAnswer,
+    WindowsAnswer,
 )
 from monitoring.service.questions import Answer, QuestionService
 from monitoring.service.verdicts import VerdictService
@@ -34,9 +37,9 @@ class MonitoringResource(Resource):  # type: ignore[misc]
     @endpoint(
         summary="Report, tests, summary or verdict of production against testing",
         body=MonitoringRequest,
-        answers={200: SummaryAnswer | MonitoringAnswer},
+        answers={200: SummaryAnswer | WindowsAnswer | MonitoringAnswer},
         errors=(404, 409, 422),
-        media=("text/html",),
+        media=("text/html", "image/svg+xml"),
         example={"metric": "summary", "tests": {"data_drift": True, "data_quality": True}},
     )
     def post(self, body: MonitoringRequest) -> MonitoringAnswer | Response:
@@ -48,6 +51,8 @@ class MonitoringResource(Resource):  # type: ignore[misc]
         answer = self._service.answer(body)
         if isinstance(body, ReportQuestion | TestsQuestion) and body.format == "html":
             return Response(self._service.page(answer), mimetype="text/html")
+        if isinstance(body, VerdictQuestion) and body.format == "svg":
+            return Response(self._service.picture(answer), mimetype="image/svg+xml")
         return _wire(answer, summary=isinstance(body, SummaryQuestion))
 
 
@@ -80,6 +85,12 @@ def _wire(answer: Answer, *, summary: bool) -> MonitoringAnswer:
         "dataset_version": scored.dataset.version,
         "created_at": stored.created_at.isoformat(),
     }
+    if "windows" in stored.result:
+        return WindowsAnswer(
+            **common,
+            windows=[WindowAnswer(**window) for window in stored.result["windows"]],
+            first_alarm=stored.result["first_alarm"],
+        )
     if not summary:
         return MonitoringAnswer(**common)
     counts = {

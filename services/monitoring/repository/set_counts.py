@@ -2,13 +2,15 @@
 
 A statement reads the wide table once for up to `COLUMNS_AT_ONCE` columns, by as many parallel
 workers as the server allows; what comes back are counts, so that memory stays flat on both sides.
-Knows which SQL counts what; what follows from the counts is known to `service.counted_rule`.
+The windows of a set are told apart in the same statements. Knows which SQL counts what; what
+follows from the counts is known to `service.counted_rule`.
 """
 
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -30,6 +32,7 @@ from monitoring.service.set_statistics import (
     ErrorCounts,
     FeatureCounts,
     NumberCells,
+    Span,
     TruthCells,
     number_cells,
 )
@@ -48,6 +51,22 @@ NUMBER_FORMS: Mapping[ColumnType, str] = {"number": "{}", "integer": "{}::float8
 TIME_FORM = "(extract(epoch FROM {}) / 86400)::float8"
 """How a column is read as numbers. What is no number, text or truth value is a date or a time, as
 days since 1970."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Consecutive parts of a set: `number` says in SQL in which of `spans` a row is, from 0 on.
+
+    It is NULL for a row that has no time.
+    """
+
+    number: sql.Composable
+    spans: Sequence[Span]
+
+    @classmethod
+    def whole(cls, load: SetLoad) -> "Windows":
+        """Return the set as one part."""
+        return cls(sql.Literal(0), (Span(load.row_count),))
 
 
 class SetCounts:
@@ -89,43 +108,108 @@ class SetCounts:
             found[column.name] = CategoryCells(column.name, tuple(category for (category,) in rows))
         return [found[column.name] for column in features]
 
-    def features(self, load: SetLoad, cells: Sequence[Cells]) -> FeatureCounts:
-        """Count every feature of a set in these cells."""
+    def windows(self, load: SetLoad, count: int) -> Windows:
+        """Return parts of a set of nearly equally many rows, in the order of its time column.
+
+        Rows of the same time are in the same part, so there may be fewer than `count`. Without a
+        time column the order is that in which the rows are stored.
+        """
+        if load.dataset.time_column is None:
+            number = sql.SQL("(s.row_number::int8 * {} / {})::int4").format(
+                sql.Literal(count), sql.Literal(load.row_count)
+            )
+            starts = [-(-part * load.row_count // count) for part in range(count + 1)]
+            spans = [Span(end - start) for start, end in itertools.pairwise(starts)]
+            return Windows(number, spans)
+        columns = {column.name: column for column in load.dataset.columns}
+        column = columns[load.dataset.time_column]
+        time = sql.Identifier("s", column.name)
+        ((least, ends),) = self._fetch(
+            "SELECT min({0}), percentile_disc({1}::float8[]) WITHIN GROUP (ORDER BY {0}) {2}",
+            time,
+            sql.Literal([part / count for part in range(1, count)]),
+            _rows_of(load),
+        )
+        # A part begins at a time that a row has, hence none is empty.
+        edges = [] if least is None else sorted({end for end in ends if end > least})
+        number = sql.SQL("width_bucket({}, {})").format(time, _edges(column, edges))
+        if not edges:
+            number = sql.SQL("CASE WHEN {} IS NOT NULL THEN 0 END").format(time)
+        found = self._fetch(
+            "SELECT {} AS part, count(*), min({}), max({}) {} GROUP BY 1 ORDER BY 1",
+            *(number, time, time, _rows_of(load)),
+        )
+        spans = [
+            Span(rows, _written(first), _written(last))
+            for part, rows, first, last in found
+            if part is not None
+        ]
+        return Windows(number, spans)
+
+    def features(
+        self, load: SetLoad, cells: Sequence[Cells], windows: Windows | None = None
+    ) -> Sequence[FeatureCounts]:
+        """Count every feature of a set in these cells: of each window, by default of the whole."""
+        windows = windows or Windows.whole(load)
         features = load.dataset.features
         cells_of = {item.name: item for item in cells}
-        figures: dict[str, tuple[Any, ...]] = {}
-        for columns in _at_once(features):
-            ((rows, *row),) = self._fetch(
-                "SELECT count(*), {} {}", _listed(map(_figures, columns)), _rows_of(load)
-            )
-            for place, column in enumerate(columns):
-                figures[column.name] = (rows, *row[5 * place : 5 * place + 5])
+        figures = self._figures(load, features, windows)
         parts = [_missing_in_row(features)]
         parts += [_part(cells_of[c.name], c) for c in features if c.type != "text"]
-        missing_per_row, *found = self._counted(load, parts)
-        counts = dict(zip([c.name for c in features if c.type != "text"], found, strict=True))
+        counted = self._counted(load, parts, windows)
+        named: list[dict[str, Sequence[int]]] = [{} for _ in windows.spans]
         for columns in _at_once(_texts(features)):
             categories = [cast(CategoryCells, cells_of[column.name]) for column in columns]
-            for name, known in self._named(load, categories).items():
-                _, present, *_ = figures[name]
-                counts[name] = [*known, present - sum(known)]
-        return FeatureCounts(
-            cells=cells,
-            columns=[_column(c.name, counts[c.name], figures[c.name]) for c in features],
-            missing_per_row=missing_per_row,
-        )
+            for place, known in enumerate(self._named(load, categories, windows)):
+                named[place] |= known
+        found = []
+        for place, (missing_per_row, *by_cell) in enumerate(counted):
+            counts = dict(zip([c.name for c in features if c.type != "text"], by_cell, strict=True))
+            for name, in_categories in named[place].items():
+                _, present, *_ = figures[place][name]
+                counts[name] = [*in_categories, present - sum(in_categories)]
+            of_columns = [_column(c.name, counts[c.name], figures[place][c.name]) for c in features]
+            found.append(FeatureCounts(cells, of_columns, missing_per_row))
+        return found
 
-    def classes(self, load: SetLoad, model_version_id: int) -> ClassCounts:
-        """Count every pair of class and prediction of a set."""
+    def _figures(
+        self, load: SetLoad, features: Sequence[Column], windows: Windows
+    ) -> Sequence[Mapping[str, tuple[Any, ...]]]:
+        """Return rows and `_figures` of every feature, of each window."""
+        found: list[dict[str, tuple[Any, ...]]] = [{} for _ in windows.spans]
+        for columns in _at_once(features):
+            rows = self._fetch(
+                "SELECT {} AS part, count(*), {} {} GROUP BY 1",
+                windows.number,
+                _listed(map(_figures, columns)),
+                _rows_of(load),
+            )
+            by_part = {part: row for part, *row in rows}
+            for part, figures in enumerate(found):
+                count, *row = by_part[part]
+                for place, column in enumerate(columns):
+                    figures[column.name] = (count, *row[5 * place : 5 * place + 5])
+        return found
+
+    def classes(
+        self, load: SetLoad, model_version_id: int, windows: Windows | None = None
+    ) -> Sequence[ClassCounts]:
+        """Count every pair of class and prediction: of each window, by default of the whole."""
+        windows = windows or Windows.whole(load)
         rows = self._fetch(
-            "SELECT s.{target}, p.predicted_class, count(*) {joined} GROUP BY 1, 2 ORDER BY 1, 2",
+            "SELECT {part} AS part, s.{target}, p.predicted_class, count(*) {joined}"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            part=windows.number,
             target=sql.Identifier(load.dataset.target.name),
             joined=_joined(load, model_version_id),
         )
-        # As the frames write classes: 1 and not 1.0, True and not true.
-        return ClassCounts(
-            [AnswerCount(None if a is None else str(a), p, count) for a, p, count in rows]
-        )
+        answers: list[list[AnswerCount]] = [[] for _ in windows.spans]
+        for part, actual, predicted, count in rows:
+            if part is not None:
+                # As the frames write classes: 1 and not 1.0, True and not true.
+                truth = None if actual is None else str(actual)
+                answers[part].append(AnswerCount(truth, predicted, count))
+        return [ClassCounts(found) for found in answers]
 
     def prediction_cells(
         self, load: SetLoad, model_version_id: int, row_numbers: NDArray[np.int64]
@@ -139,48 +223,70 @@ class SetCounts:
         )
         return number_cells("prediction", quantiles or ())
 
-    def errors(self, load: SetLoad, model_version_id: int, cells: NumberCells) -> ErrorCounts:
-        """Count the predictions of a regression, and add up their errors."""
-        ((labelled, mean, variance, mean_square),) = self._fetch(
-            "SELECT count(*), avg(e), var_samp(e), avg(e * e) FROM"
-            " (SELECT least(abs({target} - p.predicted_value), {largest}) AS e {joined}"
-            " AND {target} IS NOT NULL AND p.predicted_value IS NOT NULL) AS errors",
+    def errors(
+        self,
+        load: SetLoad,
+        model_version_id: int,
+        cells: NumberCells,
+        windows: Windows | None = None,
+    ) -> Sequence[ErrorCounts]:
+        """Count the predictions of a regression, and add up their errors: of each window."""
+        joined = _joined(load, model_version_id)
+        # What a whole set was predicted is known without looking at its rows.
+        predicted = _predicted(load, model_version_id) if windows is None else joined
+        windows = windows or Windows.whole(load)
+        errors = self._fetch(
+            "SELECT part, count(*), avg(e), var_samp(e), avg(e * e) FROM"
+            " (SELECT {part} AS part, least(abs({target} - p.predicted_value), {largest}) AS e"
+            " {joined} AND {target} IS NOT NULL AND p.predicted_value IS NOT NULL) AS errors"
+            " GROUP BY 1",
+            part=windows.number,
             target=_as_number(load.dataset.target, "s"),
             largest=sql.Literal(LARGEST_SUMMED),
-            joined=_joined(load, model_version_id),
+            joined=joined,
         )
-        predicted = sql.SQL(
-            "FROM predictions WHERE model_version_id = {} AND dataset_id = {} AND set_name = {}"
-        ).format(*map(sql.Literal, (model_version_id, load.dataset.id, load.set_name)))
-        value = sql.SQL("predicted_value")
+        value = sql.SQL("p.predicted_value")
         rows = self._fetch(
-            "SELECT {}, count(*) {} GROUP BY 1", _cell(value, cells.edges), predicted
+            "SELECT {} AS part, {} AS cell, count(*) {} GROUP BY 1, 2",
+            *(windows.number, _cell(value, cells.edges), predicted),
         )
-        ((present, *figures, median),) = self._fetch(
-            "SELECT {}, percentile_cont(0.5) WITHIN GROUP (ORDER BY {}) {}",
-            _number_figures(value),
-            value,
-            predicted,
+        figures = self._fetch(
+            "SELECT {} AS part, {}, percentile_cont(0.5) WITHIN GROUP (ORDER BY {}) {} GROUP BY 1",
+            *(windows.number, _number_figures(value), value, predicted),
         )
-        by_cell = dict(rows)
-        counts = [by_cell.get(cell, 0) for cell in range(len(cells.edges) + 1)]
-        missing = load.row_count - present
-        return ErrorCounts(
-            cells=cells,
-            predicted=ColumnCounts("prediction", counts, missing, *_finite(figures)),
-            median=median,
-            labelled=labelled,
-            mean_error=mean,
-            error_variance=variance,
-            root_mean_squared_error=None if mean_square is None else math.sqrt(mean_square),
-        )
+        errors_of = {part: found for part, *found in errors}
+        figures_of = {part: found for part, *found in figures}
+        by_cell = {(part, cell): count for part, cell, count in rows}
+        nothing: list[Any] = [0, None, None, None, None, None]
+        counted = []
+        for part, span in enumerate(windows.spans):
+            labelled, mean, variance, mean_square = errors_of.get(part, (0, None, None, None))
+            present, *numbers, median = figures_of.get(part, nothing)
+            counts = [by_cell.get((part, cell), 0) for cell in range(len(cells.edges) + 1)]
+            counted.append(
+                ErrorCounts(
+                    cells=cells,
+                    predicted=ColumnCounts(
+                        "prediction", counts, span.rows - present, *_finite(numbers)
+                    ),
+                    median=median,
+                    labelled=labelled,
+                    mean_error=mean,
+                    error_variance=variance,
+                    root_mean_squared_error=None if mean_square is None else math.sqrt(mean_square),
+                )
+            )
+        return counted
 
-    def _counted(self, load: SetLoad, parts: Sequence["_Part"]) -> Sequence[Sequence[int]]:
+    def _counted(
+        self, load: SetLoad, parts: Sequence["_Part"], windows: Windows
+    ) -> Sequence[Sequence[Sequence[int]]]:
         """Return how often each part of a row has each of its values: `COLUMNS_AT_ONCE` a scan.
 
-        A row gives as many numbers, which say part and value in one. NULL is none of them.
+        Of each window. A row gives as many numbers, which say part and value in one. NULL is none
+        of them.
         """
-        counts: list[Sequence[int]] = []
+        counts: list[list[Sequence[int]]] = [[] for _ in windows.spans]
         for some in _at_once(parts):
             starts = [0, *itertools.accumulate(part.size for part in some)]
             numbers = [
@@ -188,20 +294,24 @@ class SetCounts:
                 for start, part in zip(starts, some, strict=False)
             ]
             rows = self._fetch(
-                "SELECT number, count(*) FROM (SELECT unnest(ARRAY[{}]) AS number {}) AS numbers"
-                " GROUP BY 1",
+                "SELECT part, number, count(*) FROM"
+                " (SELECT {} AS part, unnest(ARRAY[{}]) AS number {}) AS numbers GROUP BY 1, 2",
+                windows.number,
                 _listed(numbers),
                 _rows_of(load),
             )
-            by_number = dict(rows)
-            counts += [
-                [by_number.get(number, 0) for number in range(start, end)]
-                for start, end in itertools.pairwise(starts)
-            ]
+            by_number = {(part, number): count for part, number, count in rows}
+            for window, found in enumerate(counts):
+                found += [
+                    [by_number.get((window, number), 0) for number in range(start, end)]
+                    for start, end in itertools.pairwise(starts)
+                ]
         return counts
 
-    def _named(self, load: SetLoad, cells: Sequence[CategoryCells]) -> Mapping[str, Sequence[int]]:
-        """Return the counts of the known categories by column: all columns in one scan."""
+    def _named(
+        self, load: SetLoad, cells: Sequence[CategoryCells], windows: Windows
+    ) -> Sequence[Mapping[str, Sequence[int]]]:
+        """Return the counts of the known categories by column, of each window: in one scan."""
         known = [
             sql.SQL("CASE WHEN {0} = ANY({1}::text[]) THEN {0} END").format(
                 sql.Identifier(item.name), sql.Literal(list(item.categories))
@@ -209,17 +319,22 @@ class SetCounts:
             for item in cells
         ]
         rows = self._fetch(
-            "SELECT place, category, count(*) FROM (SELECT unnest({}) AS place,"
-            " unnest(ARRAY[{}]) AS category {}) AS known WHERE category IS NOT NULL GROUP BY 1, 2",
+            "SELECT part, place, category, count(*) FROM (SELECT {} AS part, unnest({}) AS place,"
+            " unnest(ARRAY[{}]) AS category {}) AS known WHERE category IS NOT NULL"
+            " GROUP BY 1, 2, 3",
+            windows.number,
             sql.Literal(list(range(len(cells)))),
             _listed(known),
             _rows_of(load),
         )
-        by_name = {(place, category): count for place, category, count in rows}
-        return {
-            item.name: [by_name.get((place, category), 0) for category in item.categories]
-            for place, item in enumerate(cells)
-        }
+        by_name = {(part, place, category): count for part, place, category, count in rows}
+        return [
+            {
+                item.name: [by_name.get((part, place, name), 0) for name in item.categories]
+                for place, item in enumerate(cells)
+            }
+            for part in range(len(windows.spans))
+        ]
 
     def _fetch(
         self, statement: str, *parts: sql.Composable, **named: sql.Composable
@@ -232,9 +347,16 @@ class SetCounts:
 
 def _rows_of(load: SetLoad) -> sql.Composable:
     dataset = load.dataset
-    return sql.SQL("FROM {} WHERE set_name = {}").format(
+    return sql.SQL("FROM {} AS s WHERE s.set_name = {}").format(
         table_name(dataset.name, dataset.version), sql.Literal(load.set_name)
     )
+
+
+def _predicted(load: SetLoad, model_version_id: int) -> sql.Composable:
+    return sql.SQL(
+        "FROM predictions AS p WHERE p.model_version_id = {} AND p.dataset_id = {}"
+        " AND p.set_name = {}"
+    ).format(*map(sql.Literal, (model_version_id, load.dataset.id, load.set_name)))
 
 
 def _joined(load: SetLoad, model_version_id: int) -> sql.Composable:
@@ -289,6 +411,18 @@ def _quantiles_of(value: sql.Composable) -> sql.Composable:
     return sql.SQL("percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {})").format(
         sql.Literal(levels), value
     )
+
+
+def _edges(column: Column, edges: Sequence[Any]) -> sql.Composable:
+    """Return times as an array of the column's own type."""
+    types = {"date": "date", "timestamp": "timestamptz", "integer": "int8", "number": "float8"}
+    listed = _listed(map(sql.Literal, edges))
+    return sql.SQL("ARRAY[{}]::{}[]").format(listed, sql.SQL(types[column.type]))
+
+
+def _written(time: Any) -> str:
+    """Return a time as people write it; a number in its shortest form."""
+    return str(time.isoformat()) if isinstance(time, date) else repr(time)
 
 
 def _cell(value: sql.Composable, edges: Sequence[float]) -> sql.Composable:

@@ -15,12 +15,14 @@ from schema.tables import SetStatisticsRow
 class Counting:
     """One thing to count: a set's features, or with `model_version_id` its predictions.
 
-    `fingerprint` names the rows and the cells they are counted in.
+    Of the whole set, or of each of `window_count` windows. `fingerprint` names the rows and the
+    cells they are counted in.
     """
 
     fingerprint: str
     load: SetLoad
     model_version_id: int | None
+    window_count: int | None = None
 
 
 class SetStatisticsRepository:
@@ -45,8 +47,9 @@ class SetStatisticsRepository:
         another worker was faster, its row stays.
         """
         load = counting.load
-        same_thing = SetStatisticsRow.model_version_id.is_not_distinct_from(
-            counting.model_version_id
+        same_thing = and_(
+            SetStatisticsRow.model_version_id.is_not_distinct_from(counting.model_version_id),
+            SetStatisticsRow.window_count.is_not_distinct_from(counting.window_count),
         )
         self._session.execute(
             delete(SetStatisticsRow).where(
@@ -66,6 +69,7 @@ class SetStatisticsRepository:
                 set_name=load.set_name,
                 content_hash=load.content_hash,
                 model_version_id=counting.model_version_id,
+                window_count=counting.window_count,
                 row_count=load.row_count,
                 statistics=statistics,
             )

@@ -192,7 +192,7 @@ def _of_classes(
         table = np.array([[mix.get(name, 0) for name in names] for mix in mixes], dtype=float)
         compared = mix_difference(table)
     return (
-        accuracy_drop_signal(_answers(before), _answers(after), rule, alpha),
+        accuracy_drop_signal(answers_of(before), answers_of(after), rule, alpha),
         prediction_drift_signal(compared, mixes, classes, rule, alpha),
     )
 
@@ -205,7 +205,8 @@ def _mix(counted: ClassCounts) -> dict[str, int]:
     return mix
 
 
-def _answers(counted: ClassCounts) -> Answers:
+def answers_of(counted: ClassCounts) -> Answers:
+    """Return how many of a set's rows were classified, and how many of them rightly."""
     known = [item for item in counted.answers if None not in (item.actual, item.predicted)]
     return Answers(
         sum(item.rows for item in known),

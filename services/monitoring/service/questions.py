@@ -16,7 +16,7 @@ from contracts.monitoring import (
     SummaryQuestion,
     VerdictQuestion,
 )
-from monitoring.errors import NoTestsChosen
+from monitoring.errors import NoTestsChosen, TooManyWindows
 from monitoring.evidently_adapter import VERSION, Evaluation, EvidentlyAdapter
 from monitoring.repository.results import ResultRepository, StoredResult
 from monitoring.repository.scored_sets import ScoredSets, ScoredSetsRepository
@@ -26,7 +26,9 @@ from monitoring.service.counted_sets import COUNTING_VERSION, CountedSetsReader,
 from monitoring.service.retraining_rule import judge
 from monitoring.service.retraining_signals import RetrainingRule
 from monitoring.service.sampling import SEED
-from monitoring.service.set_statistics import CountedSets
+from monitoring.service.set_statistics import CountedSets, WindowedSet
+from monitoring.service.windowed_rule import FEWEST_ROWS, WindowVerdict, first_alarm, judge_windows
+from monitoring.service.windows_plot import windows_svg
 from servicekit.database import Database
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class _Material:
     counted: CountedSets | None
     fresh: Sequence[Fresh]
     comparison: Comparison | None
+    windowed: WindowedSet | None = None
 
 
 class QuestionService:
@@ -103,6 +106,8 @@ class QuestionService:
         ------
         NoTestsChosen
             Every test is switched off.
+        TooManyWindows
+            The production set is too short for so many.
         ModelNotSet, ModelNotTrained, SetNotLoaded, DatasetNotFound, SetNotScored
             A step of the lifecycle is due first.
         ComparisonImpossible
@@ -128,6 +133,14 @@ class QuestionService:
         result = evaluation.result
         if question["metric"] == "summary":
             result = {**counts_of(result), **_decision(verdict)}
+        if material.windowed is not None:
+            windows = judge_windows(material.windowed, self._rule)
+            result = {
+                **result,
+                "windows": [asdict(window) for window in windows],
+                "first_alarm": first_alarm(windows),
+            }
+            notes = [*notes, *_notes_on_windows(scored, question["windows"], windows)]
         log.info("%s computed in %.2f s", question["metric"], time.perf_counter() - started_s)
         with self._database.transaction():
             self._results.add(
@@ -145,13 +158,20 @@ class QuestionService:
         return Answer(stored, scored)
 
     def _read(self, question: Mapping[str, Any], scored: ScoredSets) -> "_Material":
+        windowed: WindowedSet | None = None
+        of_windows: Sequence[Fresh] = ()
+        if "windows" in question:
+            rows = scored.production.row_count
+            if question["windows"] * FEWEST_ROWS > rows:
+                raise TooManyWindows(rows, FEWEST_ROWS)
+            windowed, of_windows = self._counted_sets.read_windows(scored, question["windows"])
         if not self._long_sets.are(scored):
-            return _Material(None, (), self._scored_sets.compare(scored))
+            return _Material(None, of_windows, self._scored_sets.compare(scored), windowed)
         counted, fresh = self._counted_sets.read(scored)
         comparison = None
         if question["metric"] != "verdict":
             comparison = self._scored_sets.compare(scored, self._long_sets.sample_rows)
-        return _Material(counted, fresh, comparison)
+        return _Material(counted, (*fresh, *of_windows), comparison, windowed)
 
     def _judge(
         self, scored: ScoredSets, material: "_Material"
@@ -166,6 +186,14 @@ class QuestionService:
         if comparison is None:
             raise TypeError("There is nothing to judge.")
         return asdict(judge(comparison, self._rule)), ()
+
+    def picture(self, answer: Answer) -> str:
+        """Return the windows of an answer as SVG."""
+        scored = answer.scored
+        windows = [WindowVerdict(**window) for window in answer.stored.result["windows"]]
+        dataset = f"{scored.dataset.name} version {scored.dataset.version}"
+        title = f"{scored.model} on {dataset}: production in {len(windows)} windows"
+        return windows_svg(title, windows, self._rule)
 
     def page(self, answer: Answer) -> str:
         """Return the answer's page, complete and without need of a network."""
@@ -201,7 +229,7 @@ class QuestionService:
             "evidently": VERSION,
             "answer_version": ANSWER_VERSION,
         }
-        if self._long_sets.are(scored):
+        if self._long_sets.are(scored) or "windows" in question:
             everything["counted"] = [COUNTING_VERSION, self._long_sets.sample_rows, SEED]
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
@@ -223,7 +251,8 @@ def counts_of(result: Mapping[str, Any]) -> dict[str, Any]:
 def _question(request: MonitoringRequest) -> dict[str, Any]:
     """Return the question in one form, so that equal questions are found equal."""
     if isinstance(request, VerdictQuestion):
-        return {"metric": request.metric, "format": "json"}
+        asked: dict[str, Any] = {"metric": request.metric, "format": "json"}
+        return asked if request.windows is None else {**asked, "windows": request.windows}
     if isinstance(request, ReportQuestion):
         return {"metric": request.metric, "format": request.format}
     page = "json" if isinstance(request, SummaryQuestion) else request.format
@@ -248,6 +277,20 @@ def _decision(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "retraining_needed": verdict["retraining_needed"],
         "reasons": list(verdict["reasons"]),
     }
+
+
+def _notes_on_windows(
+    scored: ScoredSets, asked: int, windows: Sequence[WindowVerdict]
+) -> Sequence[str]:
+    notes = []
+    if len(windows) < asked:
+        notes.append(
+            f"{len(windows)} windows rather than {asked}: rows of the same time stay together."
+        )
+    left_out = scored.production.row_count - sum(window.rows for window in windows)
+    if left_out:
+        notes.append(f"{left_out} rows have no time and are in no window.")
+    return notes
 
 
 def _notes_on_counts(scored: ScoredSets, counted: CountedSets, rule: RetrainingRule) -> list[str]:

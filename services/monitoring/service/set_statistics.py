@@ -89,6 +89,15 @@ class FeatureCounts:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Which part of a set a window is: its rows, and the first and last of their times if known."""
+
+    rows: int
+    first: str | None = None
+    last: str | None = None
+
+
+@dataclass(frozen=True)
 class AnswerCount:
     """Rows with this class and this prediction, as texts; None where there is none."""
 
@@ -125,8 +134,26 @@ class ErrorCounts:
 
 PredictionCounts = Annotated[ClassCounts | ErrorCounts, Field(discriminator="task")]
 
+
+@dataclass(frozen=True)
+class FeaturesByWindow:
+    """Every feature of each window of a set."""
+
+    spans: Sequence[Span]
+    windows: Sequence[FeatureCounts]
+
+
+@dataclass(frozen=True)
+class PredictionsByWindow:
+    """What a model version predicted for each window of a set."""
+
+    windows: Sequence[PredictionCounts]
+
+
 FEATURES: TypeAdapter[FeatureCounts] = TypeAdapter(FeatureCounts)
 PREDICTIONS: TypeAdapter[ClassCounts | ErrorCounts] = TypeAdapter(PredictionCounts)
+FEATURES_BY_WINDOW: TypeAdapter[FeaturesByWindow] = TypeAdapter(FeaturesByWindow)
+PREDICTIONS_BY_WINDOW: TypeAdapter[PredictionsByWindow] = TypeAdapter(PredictionsByWindow)
 """To and from the JSON that is kept."""
 
 
@@ -144,6 +171,16 @@ class CountedSets:
 
     reference: CountedSet
     current: CountedSet
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class WindowedSet:
+    """A scored set in consecutive windows, each counted in the cells of the whole reference."""
+
+    reference: CountedSet
+    spans: Sequence[Span]
+    windows: Sequence[CountedSet]
     classes: Sequence[str]
 
 
@@ -170,8 +207,10 @@ def single_valued(edges: Sequence[float]) -> NDArray[np.bool_]:
     return single
 
 
-def as_json(counts: FeatureCounts | ClassCounts | ErrorCounts) -> dict[str, Any]:
+Kept = FeatureCounts | ClassCounts | ErrorCounts | FeaturesByWindow | PredictionsByWindow
+
+
+def as_json(counts: Kept) -> dict[str, Any]:
     """Return plain values that JSON can hold."""
-    adapter: TypeAdapter[Any] = FEATURES if isinstance(counts, FeatureCounts) else PREDICTIONS
-    value: dict[str, Any] = adapter.dump_python(counts, mode="json")
+    value: dict[str, Any] = TypeAdapter(type(counts)).dump_python(counts, mode="json")
     return value

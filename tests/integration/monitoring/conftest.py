@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
+from sqlalchemy.orm import scoped_session, sessionmaker
 
 import monitoring.app
 import monitoring.settings
@@ -17,6 +18,7 @@ from contracts.vocabulary import SetName
 from modelkit.pipeline import build_pipeline
 from schema.samples import replace_predictions
 from schema.sets import LoadedSets
+from tests.support.counted_tables import Counter
 from tests.support.databases import TestDatabase
 
 MODEL = "LogisticRegression"
@@ -141,3 +143,12 @@ def lab(cellar_database: TestDatabase) -> Lab:
     settings = cellar_database.settings(monitoring.settings.Settings)
     loader = simulator.app.create_app(cellar_database.settings(simulator.settings.Settings))
     return Lab(cellar_database, monitoring.app.create_app(settings), loader.test_client())
+
+
+@pytest.fixture
+def counter(cellar_database: TestDatabase) -> Any:
+    """A counter with the service's own rights."""
+    with cellar_database.session("cellar_monitoring") as session:
+        scoped = scoped_session(sessionmaker(session.bind))
+        yield Counter(cellar_database, scoped)
+        scoped.remove()
