@@ -44,6 +44,8 @@ OURS = {
     "mlflow_database_name",
     "mlflow_port",
     "ml_model_public_port",
+    "tracking_public_port",
+    "mlflow_public_port",
     "dashboard_port",
     "bind_host",
     "port",

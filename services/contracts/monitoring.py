@@ -221,6 +221,8 @@ class DashboardStateAnswer(AnswerModel):
     """What the live page shows."""
 
     ml_model_port: int = Field(description="Port at which a browser reaches the ML service")
+    tracking_port: int = Field(description="The same of tracking")
+    mlflow_port: int = Field(description="The same of MLflow's pages")
     sections: dict[str, SectionAnswer]
 
 
@@ -242,10 +244,10 @@ class SlotAction(RequestModel):
 
 
 class OneAction(RequestModel):
-    """A button that ends one roll-out or one job."""
+    """A button that ends one roll-out, one job or one search."""
 
-    action: Literal["cancel_rollout", "cancel_job"]
-    id: int = Field(ge=1, lt=2**63, description="Of the roll-out or job")
+    action: Literal["cancel_rollout", "cancel_job", "cancel_search"]
+    id: int = Field(ge=1, lt=2**63, description="Of the roll-out, the job or the search")
 
 
 DashboardAction = Annotated[SlotAction | OneAction, Field(discriminator="action")]

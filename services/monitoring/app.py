@@ -88,24 +88,25 @@ def create_app(settings: Settings | None = None) -> Flask:
     dashboard = DashboardService(
         database,
         # Its viewers wait for the slowest answer.
-        ServiceClient("ML model", settings.ml_model_url, connect_timeout_s=1.0, read_timeout_s=3.0),
+        _peers(settings, connect_timeout_s=1.0, read_timeout_s=3.0),
         {
             "verdicts": lambda: verdicts.list(20, None).model_dump(mode="json"),
             "drift": lambda: drift_time_line(drift, limit=50),
         },
     )
     actions = ActionService(
-        ServiceClient(
-            "ML model",
-            settings.ml_model_url,
+        _peers(
+            settings,
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
         )
     )
-    shown = {
-        "dashboard": dashboard,
+    ports = {
         "ml_model_port": settings.ml_model_public_port or _port_of(settings.ml_model_url),
+        "tracking_port": settings.tracking_public_port or _port_of(settings.tracking_url),
+        "mlflow_port": settings.mlflow_public_port or _port_of(settings.mlflow_url),
     }
+    shown = {"dashboard": dashboard, "ports": ports}
     streams = EventStreams(
         # Whoever else asks needs a thread as well.
         min(settings.dashboard_streams, settings.threads - 1),
@@ -138,6 +139,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     register_page_files(app)
     return app
+
+
+def _peers(settings: Settings, **time_limits_s: float) -> dict[str, ServiceClient]:
+    """Return clients of the services that the live page asks, by name."""
+    return {
+        "ml_model": ServiceClient("ML model", settings.ml_model_url, **time_limits_s),
+        "tracking": ServiceClient("tracking", settings.tracking_url, **time_limits_s),
+    }
 
 
 def _port_of(url: str) -> int:

@@ -64,3 +64,10 @@ class Settings(ServiceSettings):
     ml_model_public_port: int | None = Field(default=None, ge=1, le=65535)
     """Port at which a browser reaches the ML service, for the commands that the page offers; empty:
     the port of `CELLAR_ML_MODEL_URL`."""
+
+    tracking_public_port: int | None = Field(default=None, ge=1, le=65535)
+    """The same of tracking; empty: the port of `CELLAR_TRACKING_URL`."""
+
+    mlflow_public_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port at which a browser reaches MLflow's pages, to which the live page leads; empty: the port
+    of `CELLAR_MLFLOW_URL`."""

@@ -48,6 +48,9 @@ def audit(page: Page, axe: str) -> list[str]:
         RULES,
     )
     unsure = [rule for rule in found["incomplete"] if rule["id"] == "color-contrast"]
+    for rule in unsure:
+        # What lies behind the text of a drawing axe never knows.
+        rule["nodes"] = [node for node in rule["nodes"] if not node["html"].startswith("<text ")]
     assert len(found["passes"]) > 10, "axe has looked at nothing"
     return [
         f"{rule['id']}: {node['target']} {node['html'][:200]} {node['failureSummary']}"

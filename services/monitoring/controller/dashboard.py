@@ -16,6 +16,7 @@ from contracts.monitoring import (
     SectionAnswer,
 )
 from monitoring.service.dashboard import ActionService, DashboardService, Section
+from monitoring.service.searches import SEARCHES_PATH
 from servicekit.api import endpoint
 from servicekit.event_stream import EventStreams
 
@@ -43,18 +44,22 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-cache",
 }
 
-PATHS: Mapping[str, str] = {
-    "set_canary_probability": "/set-canary-probability",
-    "update_next": "/update-model",
-    "accept_next": "/accept-next-model",
-    "set_shadow": "/set-shadow",
-    "rollback": "/rollback",
-    "start_rollout": "/rollouts",
-    "cancel_rollout": "/rollouts/{id}/cancel",
-    "trigger_retrain": "/trigger_retrain",
-    "cancel_job": "/jobs/{id}/cancel",
+PATHS: Mapping[str, tuple[str, str]] = {
+    "set_canary_probability": ("ml_model", "/set-canary-probability"),
+    "update_next": ("ml_model", "/update-model"),
+    "accept_next": ("ml_model", "/accept-next-model"),
+    "set_shadow": ("ml_model", "/set-shadow"),
+    "rollback": ("ml_model", "/rollback"),
+    "start_rollout": ("ml_model", "/rollouts"),
+    "cancel_rollout": ("ml_model", "/rollouts/{id}/cancel"),
+    "trigger_retrain": ("ml_model", "/trigger_retrain"),
+    "cancel_job": ("ml_model", "/jobs/{id}/cancel"),
+    "cancel_search": ("tracking", f"{SEARCHES_PATH}/{{id}}/cancel"),
 }
-"""All that the page may ask of the ML service, by the action's name."""
+"""All that the page may ask of the other services, by the action's name."""
+
+Ports = Mapping[str, int]
+"""Ports at which a browser reaches the other services: `ml_model_port` and so on."""
 
 
 class DashboardResource(Resource):  # type: ignore[misc]
@@ -62,7 +67,8 @@ class DashboardResource(Resource):  # type: ignore[misc]
 
     @endpoint(summary="The live page", answers={200: None}, media=("text/html",))
     def get(self) -> Response:
-        """One page for a person: traffic, slots, versions, history, drift, jobs and the ledger.
+        """One page for a person: traffic, slots, versions, history, drift, searches, jobs and
+        the ledger.
 
         It follows the events below and needs nothing from another host.
         """
@@ -72,19 +78,20 @@ class DashboardResource(Resource):  # type: ignore[misc]
 class DashboardStateResource(Resource):  # type: ignore[misc]
     """`GET /dashboard/state`."""
 
-    def __init__(self, dashboard: DashboardService, ml_model_port: int) -> None:
+    def __init__(self, dashboard: DashboardService, ports: Ports) -> None:
         self._dashboard = dashboard
-        self._ml_model_port = ml_model_port
+        self._ports = ports
 
     @endpoint(summary="All that the live page shows", answers={200: DashboardStateAnswer})
     def get(self) -> DashboardStateAnswer:
-        """Every section with the answer of the call behind it, at most a second old.
+        """Every section with the answer of the call behind it, at most a second old; of searches
+        without their grids, and with each candidate's score for one search only.
 
         `error` says why the newest call failed; `data` is then the answer before, from the time
         `at`.
         """
         return DashboardStateAnswer(
-            ml_model_port=self._ml_model_port,
+            **self._ports,
             sections={name: _wire(item) for name, item in self._dashboard.sections().items()},
         )
 
@@ -95,12 +102,12 @@ class DashboardEventsResource(Resource):  # type: ignore[misc]
     def __init__(
         self,
         dashboard: DashboardService,
-        ml_model_port: int,
+        ports: Ports,
         streams: EventStreams,
         lifetime_s: float,
     ) -> None:
         self._dashboard = dashboard
-        self._ml_model_port = ml_model_port
+        self._ports = ports
         self._streams = streams
         self._lifetime_s = lifetime_s
 
@@ -134,7 +141,7 @@ class DashboardEventsResource(Resource):  # type: ignore[misc]
             seen.update({name: item.change for name, item in sections.items()})
             if not changed:
                 return None
-            answer = DashboardStateAnswer(ml_model_port=self._ml_model_port, sections=changed)
+            answer = DashboardStateAnswer(**self._ports, sections=changed)
             return answer.model_dump(mode="json")
 
         return next_message
@@ -154,14 +161,15 @@ class DashboardActionsResource(Resource):  # type: ignore[misc]
         example={"action": "set_canary_probability", "body": {"probability": 1.0}},
     )
     def post(self, body: DashboardAction) -> Response:
-        """Passed on to the ML service; its status and its JSON come back as they are.
+        """Passed on to the ML service or tracking; status and JSON come back as they are.
 
         Only JSON is taken, so that no form of another site can press a button.
         """
         if isinstance(body, OneAction):
-            payload, status = self._actions.act(PATHS[body.action].format(id=body.id), {})
+            peer, path = PATHS[body.action]
+            payload, status = self._actions.act(peer, path.format(id=body.id), {})
         else:
-            payload, status = self._actions.act(PATHS[body.action], body.body)
+            payload, status = self._actions.act(*PATHS[body.action], body.body)
         response = jsonify(payload)
         response.status_code = status
         return response

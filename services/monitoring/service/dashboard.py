@@ -1,4 +1,4 @@
-"""What the live page shows, from the ML service and our own tables: gathered once for everyone."""
+"""What the live page shows, from its peers and our own tables: gathered once for everyone."""
 
 import logging
 import threading
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from monitoring.service.drift_checks import DriftCheckService
+from monitoring.service.searches import SEARCHES_PATH, listed_searches, looked_at, one_search
 from servicekit.clients import ServiceClient
 from servicekit.database import Database, DatabaseUnavailable
 from servicekit.errors import Unavailable
@@ -31,11 +32,24 @@ SHOWN_OF_COLUMN = ("name", "drift", "test", "statistic", "distance", "p_value", 
 
 @dataclass(frozen=True)
 class Call:
-    """One call to the ML service whose answer is a section of the page."""
+    """One call to a peer whose answer is a section of the page, as `shown` has shortened it.
+
+    `{newest}` in the path is the id that `newest` finds in the answer of the section `list_of`.
+    """
 
     section: str
     path: str
     every_s: float
+    peer: str = "ml_model"
+    list_of: str = ""
+    newest: Callable[[Any], int | None] = lambda _answer: None
+    shown: Callable[[Any], Any] = lambda answer: answer
+
+
+def newest_rollout(answer: Any) -> int | None:
+    """Return the id of the newest roll-out; None where there is none."""
+    known = answer.get("rollouts")
+    return known[0]["rollout_id"] if known else None
 
 
 CALLS: Sequence[Call] = (
@@ -43,14 +57,21 @@ CALLS: Sequence[Call] = (
     Call("metrics", "/metrics", 1.0),
     Call("jobs", "/jobs", 1.0),
     Call("rollouts", "/rollouts?limit=20", 1.0),
-    Call("rollout", "/rollouts/{newest}", 1.0),
+    Call("rollout", "/rollouts/{newest}", 1.0, list_of="rollouts", newest=newest_rollout),
     Call("history", "/predictions/history?limit=25", 2.0),
     Call("deployments", "/deployments?limit=25", 2.0),
     Call("versions", "/versions", 5.0),
     Call("quality", "/quality", 5.0),
     Call("training", "/training_data", 5.0),
+    Call("searches", f"{SEARCHES_PATH}?limit=12", 1.0, "tracking", shown=listed_searches),
+    Call(
+        *("search", f"{SEARCHES_PATH}/{{newest}}", 1.0, "tracking"),
+        list_of="searches",
+        newest=looked_at,
+        shown=one_search,
+    ),
 )
-"""The paths are those that the page offers as commands; `{newest}` is the newest roll-out's id."""
+"""The paths are those that the page offers as commands."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +102,18 @@ class DashboardService:
     Parameters
     ----------
     database : for the transaction in which our own tables are read.
-    ml_model : the ML service; its time limits should be short.
+    peers : the services that are asked, by name; their time limits should be short.
     own_sections : reads a section from our own tables; called inside a transaction.
     """
 
     def __init__(
         self,
         database: Database,
-        ml_model: ServiceClient,
+        peers: Mapping[str, ServiceClient],
         own_sections: Mapping[str, Callable[[], Any]],
     ) -> None:
         self._database = database
-        self._ml_model = ml_model
+        self._peers = peers
         self._own_sections = own_sections
         self._turn = threading.Lock()
         self._round_s = float("-inf")
@@ -107,41 +128,46 @@ class DashboardService:
         with self._turn:
             now_s = time.monotonic()
             if now_s - self._round_s >= ROUND_S:
-                self._ask_ml_model(now_s)
+                self._ask_peers(now_s)
                 self._read_own(now_s)
                 self._round_s = time.monotonic()
             return {name: looked.section for name, looked in self._looked.items()}
 
-    def _ask_ml_model(self, now_s: float) -> None:
+    def _ask_peers(self, now_s: float) -> None:
         # A little early is better than a whole round late.
         due = [
             call
             for call in CALLS
             if now_s - self._looked[call.section].looked_s >= call.every_s - ROUND_S / 10
         ]
+        away: set[str] = set()
         for call in sorted(due, key=lambda call: self._looked[call.section].looked_s):
             if time.monotonic() - now_s > ROUND_LIMIT_S:
                 return
+            if call.peer in away:
+                continue
             path = self._path(call)
             if path is None:
                 self._note(call.section, now_s)
                 continue
             try:
-                answer = self._ml_model.get(path)
+                answer = self._peers[call.peer].get(path)
             except Unavailable as error:
                 # Nobody is asked in vain eight times; whoever was not asked is away as well.
+                away.add(call.peer)
                 for other in CALLS:
-                    self._note(other.section, now_s, error=error.message)
-                return
-            data, problem = _read(answer)
-            self._note(call.section, now_s, data, problem)
+                    if other.peer == call.peer:
+                        self._note(other.section, now_s, error=error.message)
+                continue
+            data, problem = _read(self._peers[call.peer].name, answer)
+            self._note(call.section, now_s, None if problem else call.shown(data), problem)
 
     def _path(self, call: Call) -> str | None:
         """Return the path to ask for, None where there is nothing to ask about yet."""
-        if "{newest}" not in call.path:
+        if not call.list_of:
             return call.path
-        known = (self._looked["rollouts"].section.data or {}).get("rollouts")
-        return call.path.format(newest=known[0]["rollout_id"]) if known else None
+        newest = call.newest(self._looked[call.list_of].section.data or {})
+        return None if newest is None else call.path.format(newest=newest)
 
     def _read_own(self, now_s: float) -> None:
         for name, read in self._own_sections.items():
@@ -191,32 +217,35 @@ def drift_time_line(checks: DriftCheckService, limit: int) -> dict[str, Any]:
 
 
 class ActionService:
-    """Passes what a button of the page asks for on to the ML service."""
+    """Passes what a button of the page asks for on to the peer that does it."""
 
-    def __init__(self, ml_model: ServiceClient) -> None:
-        self._ml_model = ml_model
+    def __init__(self, peers: Mapping[str, ServiceClient]) -> None:
+        self._peers = peers
 
-    def act(self, path: str, body: Mapping[str, Any]) -> tuple[Any, int]:
-        """POST `body` to a path of the ML service; return the JSON and status of its answer.
+    def act(self, peer: str, path: str, body: Mapping[str, Any]) -> tuple[Any, int]:
+        """POST `body` to a path of a peer; return the JSON and status of its answer.
 
         Raises
         ------
         Unavailable
-            The ML service does not answer, or not in JSON.
+            The peer does not answer, or not in JSON.
         """
-        answer = self._ml_model.post(path, dict(body))
+        client = self._peers[peer]
+        answer = client.post(path, dict(body))
         try:
             return answer.json(), answer.status_code
         except requests.JSONDecodeError:
-            raise Unavailable("The ML service's answer is not JSON; look at its log.") from None
+            raise Unavailable(
+                f"The {client.name} service's answer is not JSON; look at its log."
+            ) from None
 
 
-def _read(answer: requests.Response) -> tuple[Any, str | None]:
+def _read(name: str, answer: requests.Response) -> tuple[Any, str | None]:
     """Return an answer's data, or None and what is wrong with it."""
     try:
         data = answer.json()
     except requests.JSONDecodeError:
-        return None, "The ML service's answer is not JSON."
+        return None, f"The {name} service's answer is not JSON."
     if answer.status_code == 200:
         return data, None
     message = data.get("message") if isinstance(data, dict) else None

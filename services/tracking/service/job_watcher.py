@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobkit.job import Job
@@ -29,18 +29,27 @@ PAUSE_S = 0.1
 PATIENCE_S = 30.0
 """How long the end of a search waits for PostgreSQL."""
 
+DIGITS = 6
+"""Significant digits of the scores in the order they came: they are drawn, not compared."""
+
 SEARCHED = 0.95
 """The share of the work that is the search; the rest is logging and registering."""
 
 
 @dataclass
 class ModelProgress:
-    """How far one model's search is; `planned` is None where that is not known."""
+    """How far one model's search is; `planned` is None where that is not known.
+
+    `scores` has the mean score of each candidate in the order they finished, None where a fold
+    failed, and `best_scores` what was best by then; both without those of outer folds.
+    """
 
     planned: int | None = None
     done: int = 0
     replayed: int = 0
     best: Candidate | None = None
+    scores: list[float | None] = field(default_factory=list)
+    best_scores: list[float | None] = field(default_factory=list)
     over: bool = False
 
     def share(self, count: int) -> float:
@@ -157,10 +166,13 @@ class JobWatcher:
         model.done += 1
         model.replayed += replayed
         found, best = item.candidate, model.best
-        if found.mean_score is None or found.outer_fold is not None:
+        if found.outer_fold is not None:
             return
-        if best is None or standing(found) > standing(best):
+        scored = found.mean_score is not None
+        if scored and (best is None or standing(found) > standing(best)):
             model.best = found
+        model.scores.append(_rounded(found))
+        model.best_scores.append(_rounded(model.best))
 
     def _write(self) -> None:
         while not self._given_up.is_set():
@@ -204,6 +216,8 @@ class JobWatcher:
                     "planned": model.planned,
                     "best_score": model.best.mean_score if model.best else None,
                     "best": dict(model.best.values) if model.best else None,
+                    "scores": list(model.scores),
+                    "best_scores": list(model.best_scores),
                 }
                 for name, model in models.items()
             }
@@ -219,3 +233,9 @@ def standing(candidate: Candidate) -> tuple[bool, float, float]:
     score = candidate.mean_score
     rows = math.inf if candidate.training_rows is None else float(candidate.training_rows)
     return score is not None, rows, score or 0.0
+
+
+def _rounded(candidate: Candidate | None) -> float | None:
+    if candidate is None or candidate.mean_score is None:
+        return None
+    return float(f"{candidate.mean_score:.{DIGITS}g}")

@@ -1,5 +1,6 @@
 """What the live page shows: gathered once for everyone, kept while the ML service is away."""
 
+import json
 from contextlib import nullcontext
 from typing import Any
 
@@ -8,13 +9,17 @@ import requests
 
 from monitoring.service import dashboard
 from monitoring.service.dashboard import ActionService, DashboardService
+from monitoring.service.searches import looked_at
 from servicekit.clients import ServiceUnavailable
+
+LIST = "/root/tracking/jobs?limit=12"
 
 
 class Peer:
-    """The ML service: answers what it is told to, or not at all."""
+    """Another service: answers what it is told to, or not at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "ML model") -> None:
+        self.name = name
         self.asked: list[str] = []
         self.away = False
         self.answers: dict[str, tuple[int, str]] = {}
@@ -31,7 +36,9 @@ class Peer:
 
     def _answer(self, path: str) -> requests.Response:
         if self.away:
-            raise ServiceUnavailable("The ML model service does not answer; try again in a moment.")
+            raise ServiceUnavailable(
+                f"The {self.name} service does not answer; try again in a moment."
+            )
         response = requests.Response()
         response.status_code, content = self.answers.get(path, (200, "{}"))
         response._content = content.encode()
@@ -60,8 +67,16 @@ def peer() -> Peer:
 
 
 @pytest.fixture
-def service(peer: Peer) -> DashboardService:
-    return DashboardService(Tables(), peer, {"own": lambda: [1]})  # type: ignore[arg-type]
+def tracking() -> Peer:
+    tracking = Peer("tracking")
+    tracking.answers[LIST] = (200, '{"jobs": []}')
+    return tracking
+
+
+@pytest.fixture
+def service(peer: Peer, tracking: Peer) -> DashboardService:
+    peers: dict[str, Any] = {"ml_model": peer, "tracking": tracking}
+    return DashboardService(Tables(), peers, {"own": lambda: [1]})  # type: ignore[arg-type]
 
 
 def test_many_viewers_ask_once_a_second(
@@ -128,12 +143,63 @@ def test_one_call_that_fails_is_said_where_it_belongs(
     peer.answers["/metrics"] = (200, "<html>")
     sections = service.sections()
     assert sections["jobs"].error == "503: PostgreSQL is away."
-    assert sections["metrics"].error == "The ML service's answer is not JSON."
+    assert sections["metrics"].error == "The ML model service's answer is not JSON."
     assert sections["slots"].error is None
+
+
+def search(number: int, state: str) -> dict[str, Any]:
+    """Return a search as tracking tells of it."""
+    model = {"done": 2, "planned": 4, "best_score": 0.9, "best": {"C": 1}}
+    scores = {"scores": [0.8, 0.9], "best_scores": [0.8, 0.9]}
+    request = {"experiment_name": "E", "strategy": "grid", "hyperparameters": {"SVC": {"C": [1]}}}
+    result = {"experiment_id": "3", "models": {"SVC": {**model, **scores}}, "time_left_s": 1.0}
+    return {"id": number, "state": state, "request": request, "result": result}
+
+
+def test_of_the_search_that_runs_the_score_of_each_candidate_is_known(
+    tracking: Peer, service: DashboardService, now_s: list[float]
+) -> None:
+    jobs = [search(9, "queued") | {"result": None}, search(8, "running"), search(7, "succeeded")]
+    tracking.answers[LIST] = (200, json.dumps({"jobs": jobs, "count": 3, "next_cursor": None}))
+    tracking.answers["/root/tracking/jobs/8"] = (200, json.dumps(jobs[1]))
+    service.sections()
+    now_s[0] += 1.0
+    sections = service.sections()
+    listed, near = sections["searches"].data["jobs"], sections["search"].data
+    assert [item["id"] for item in listed] == [9, 8, 7]
+    assert listed[0]["result"] == {"models": {}}
+    assert "scores" not in listed[1]["result"]["models"]["SVC"]
+    assert near["result"] == jobs[1]["result"]
+    assert near["request"] == {"experiment_name": "E", "strategy": "grid"}
+
+
+@pytest.mark.parametrize(
+    ("states", "looked"),
+    [("", None), ("q", 0), ("qs", 1), ("qfr", 2), ("sr", 1), ("rr", 0), ("cs", 0)],
+)
+def test_looked_at_is_the_newest_that_runs_or_ran(states: str, looked: int | None) -> None:
+    named = {"q": "queued", "r": "running", "s": "succeeded", "f": "failed", "c": "cancelled"}
+    jobs = [{"id": place, "state": named[letter]} for place, letter in enumerate(states)]
+    assert looked_at({"jobs": jobs}) == looked
+
+
+def test_while_tracking_is_away_the_rest_goes_on(
+    peer: Peer, tracking: Peer, service: DashboardService, now_s: list[float]
+) -> None:
+    service.sections()
+    tracking.away = True
+    tracking.asked.clear()
+    now_s[0] += 1.0
+    sections = service.sections()
+    assert tracking.asked == [LIST]
+    assert sections["searches"].data == {"jobs": []}
+    assert "tracking service does not answer" in (sections["searches"].error or "")
+    assert sections["slots"].error is None and peer.asked.count("/slots") == 2
 
 
 def test_a_button_is_passed_on(peer: Peer) -> None:
     peer.answers["/set-shadow"] = (409, '{"error": "no", "message": "why"}')
-    answer = ActionService(peer).act("/set-shadow", {"shadow": True})  # type: ignore[arg-type]
+    peers: Any = {"ml_model": peer}
+    answer = ActionService(peers).act("ml_model", "/set-shadow", {"shadow": True})
     assert answer == ({"error": "no", "message": "why"}, 409)
     assert peer.asked == ["/set-shadow {'shadow': True}"]

@@ -104,11 +104,42 @@ def test_candidates_are_kept_counted_and_logged() -> None:
     progress, message, result = store.reports[-1]
     assert (progress, message) == (job_watcher.SEARCHED, "logs")
     assert result["models"] == {
-        "A": {"done": 2, "planned": 2, "best_score": 0.9, "best": {"C": 0.9}},
-        "B": {"done": 1, "planned": 4, "best_score": None, "best": None},
+        "A": {
+            "done": 2,
+            "planned": 2,
+            "best_score": 0.9,
+            "best": {"C": 0.9},
+            "scores": [0.5, 0.9],
+            "best_scores": [0.5, 0.9],
+        },
+        "B": {
+            "done": 1,
+            "planned": 4,
+            "best_score": None,
+            "best": None,
+            "scores": [None],
+            "best_scores": [None],
+        },
     }
     assert result["time_left_s"] == 0.0
     assert not watcher.stopping()
+
+
+def test_scores_are_told_in_the_order_they_came_with_the_best_by_then() -> None:
+    store, runs = Store(), Runs()
+    watcher = watching(store, runs, models=["A"])
+    watcher.begun("A", 5)
+    watcher.done("A", "a1", tried(0.987654321, training_rows=50), {})
+    watcher.done("A", "a2", tried(None, training_rows=50), {})
+    watcher.done("A", "a3", tried(0.99, outer_fold=1), {})
+    # On more rows: it counts for more, though its score is lower.
+    watcher.done("A", "a4", tried(0.9), {})
+    watcher.done("A", "a5", tried(0.8), {})
+    watcher.close("logs")
+    model = store.reports[-1][2]["models"]["A"]
+    assert model["scores"] == [0.987654, None, 0.9, 0.8]
+    assert model["best_scores"] == [0.987654, 0.987654, 0.9, 0.9]
+    assert (model["best_score"], model["done"]) == (0.9, 5)
 
 
 def test_progress_is_the_mean_share_of_the_models_and_time_left_follows_from_it() -> None:

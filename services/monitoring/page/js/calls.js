@@ -3,15 +3,15 @@
 import { el } from "./dom.js";
 import { notify, problem } from "./notices.js";
 
-let mlModelPort = 5001;
+const ports = { ml_model: 5001, tracking: 5002, mlflow: 5005 };
 
-export function setMlModelPort(port) {
-  mlModelPort = port;
+export function setPorts(known) {
+  Object.assign(ports, known);
 }
 
-// The ML service as this browser reaches it: the page's host, the port that the server names.
+// Another service as this browser reaches it: the page's host, the port that the server names.
 export function address(service) {
-  return service === "monitoring" ? location.origin : `http://${location.hostname}:${mlModelPort}`;
+  return service === "monitoring" ? location.origin : `http://${location.hostname}:${ports[service]}`;
 }
 
 // Single quotes keep everything but themselves from a POSIX shell.

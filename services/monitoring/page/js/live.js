@@ -5,7 +5,7 @@ const SILENCE_MS = 10000;
 const STREAM_AGAIN_MS = 15000;
 const HIDDEN_MS = 15000;
 
-// onSections(changed, port) for what is new; onMode("live" | "asking" | "lost" | "paused" | "waiting").
+// onSections(changed, ports) for what is new; onMode("live" | "asking" | "lost" | "paused" | "waiting").
 export class Live {
   constructor({ onSections, onMode }) {
     this.onSections = onSections;
@@ -103,7 +103,7 @@ export class Live {
       if (this.known[name] !== text) changed[name] = section;
       this.known[name] = text;
     }
-    this.onSections(changed, state.ml_model_port);
+    this.onSections(changed, { ml_model: state.ml_model_port, tracking: state.tracking_port, mlflow: state.mlflow_port });
   }
 
   later(name, delay, run) {

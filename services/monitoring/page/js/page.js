@@ -1,7 +1,7 @@
 // The page: keeps the state as it comes in and lets every section show its part.
 
 import { whenDone } from "./act.js";
-import { address, offer, setMlModelPort } from "./calls.js";
+import { address, offer, setPorts } from "./calls.js";
 import { recolour } from "./charts.js";
 import { byId, keepTimes, readyTables, setText } from "./dom.js";
 import { instant } from "./format.js";
@@ -14,34 +14,37 @@ import * as ledger from "./sections/ledger.js";
 import * as overview from "./sections/overview.js";
 import * as retraining from "./sections/retraining.js";
 import * as rollouts from "./sections/rollouts.js";
+import * as searches from "./sections/searches.js";
 import * as slots from "./sections/slots.js";
 import * as traffic from "./sections/traffic.js";
 import * as versions from "./sections/versions.js";
 
 // Each section, and the parts of the state it shows.
 const SECTIONS = [
-  [overview, ["metrics", "slots", "quality", "drift", "jobs"]],
+  [overview, ["metrics", "slots", "quality", "drift", "jobs", "searches"]],
   [traffic, ["metrics"]],
   [slots, ["slots", "versions", "deployments"]],
   [rollouts, ["rollouts", "rollout"]],
   [versions, ["versions", "quality"]],
   [history, ["history"]],
   [drift, ["drift"]],
+  [searches, ["searches", "search"]],
   [jobs, ["jobs"]],
   [retraining, ["training", "verdicts"]],
   [ledger, ["deployments"]],
 ];
-const OWN = ["drift", "verdicts"];
+// Those that do not come from the ML service.
+const ELSEWHERE = ["drift", "verdicts", "searches", "search"];
 const MODES = {
   waiting: "Connecting", live: "Live", asking: "Live, asking every 2 s", paused: "Paused", lost: "Monitoring does not answer",
 };
-const BODIES = { ...slots.bodies, ...rollouts.bodies, ...retraining.bodies, summary: () => ({ metric: "summary" }) };
+const BODIES = { ...slots.bodies, ...rollouts.bodies, ...retraining.bodies, ...searches.bodies, summary: () => ({ metric: "summary" }) };
 
 const state = {};
 const notes = {};
 
-function take(changed, port) {
-  setMlModelPort(port);
+function take(changed, ports) {
+  setPorts(ports);
   byId("ml-docs").href = `${address("ml_model")}/docs`;
   for (const [name, section] of Object.entries(changed)) {
     state[name] = section.data;
@@ -54,7 +57,7 @@ function take(changed, port) {
 
 // A peer that is away is said once, on top; what is wrong with one call stands in its section.
 function showProblems() {
-  const asked = Object.entries(notes).filter(([name]) => !OWN.includes(name));
+  const asked = Object.entries(notes).filter(([name]) => !ELSEWHERE.includes(name));
   const away = asked.length > 0 && asked.every(([, section]) => section.error && !/^\d{3}: /.test(section.error));
   const banner = byId("away");
   if (away) {
@@ -67,7 +70,7 @@ function showProblems() {
   document.body.classList.toggle("stale", away);
   for (const line of document.querySelectorAll(".problem")) {
     const section = notes[line.dataset.section];
-    const silent = !section?.error || (away && !OWN.includes(line.dataset.section));
+    const silent = !section?.error || (away && !ELSEWHERE.includes(line.dataset.section));
     line.hidden = silent;
     setText(line, silent ? "" : section.error);
   }

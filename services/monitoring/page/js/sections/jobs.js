@@ -14,7 +14,7 @@ async function cancel(job, button) {
   if (sure) await act("cancel_job", { id: idOf(job) }, button, `Job ${idOf(job)} is being cancelled.`);
 }
 
-function duration(job) {
+export function duration(job) {
   const [from, to] = [instant(job.started_at), instant(job.finished_at)];
   return from && to ? seconds((to - from) / 1000) : "–";
 }
@@ -22,7 +22,7 @@ function duration(job) {
 export function show({ jobs }) {
   showRows(byId("job-rows"), jobs?.jobs ?? [], {
     key: idOf,
-    empty: "No job yet. Trainings and retrainings are jobs: `POST /train`, `POST /trigger_retrain`",
+    empty: "No job yet. Trainings, retrainings and the scoring of sets are jobs: `POST /train`, `POST /trigger_retrain`",
     cells: (job) => [
       number(String(idOf(job))),
       el("th", { scope: "row" }, job.kind, job.dataset_name ? el("span", { class: "quiet" }, ` ${job.dataset_name}`) : null),

@@ -46,12 +46,14 @@ const TILES = [
     return [{ drift: "drift", no_drift: "none", too_few_rows: "too few rows" }[newest.verdict] ?? newest.verdict,
       newest.created_at, newest.verdict === "drift"];
   } },
-  { title: "Jobs", call: { path: "/jobs" }, of: ({ jobs }) => {
+  { title: "Jobs", call: { path: "/jobs" }, of: ({ jobs, searches }) => {
     if (!jobs) return null;
     const all = jobs.jobs ?? [];
     const open = all.filter(isOpen).length;
     const failed = all.filter((job) => job.state === "failed").length;
-    return [`${count(open)} open`, failed ? `${count(failed)} failed of ${count(all.length)}` : `${count(all.length)} known`];
+    const searching = (searches?.jobs ?? []).filter(isOpen).length;
+    const more = searching ? `; beside them ${count(searching)} ${searching === 1 ? "search" : "searches"}` : "";
+    return [`${count(open)} open`, `${failed ? `${count(failed)} failed of ${count(all.length)}` : `${count(all.length)} known`}${more}`];
   } },
 ];
 
