@@ -78,6 +78,13 @@ class MLAnswer(AnswerModel):
         "where the target is never 0, `mape`. A set that was scored as a job has `f1_score`, "
         "`precision` and `recall` beside the accuracy, weighted by the classes' rows"
     )
+    rows_fitted: int | None = Field(
+        default=None, description="Of a training: the labelled rows that the model was fitted to"
+    )
+    rows_in_set: int | None = Field(
+        default=None, description="Of a training: all rows of the set, which were scored"
+    )
+    notes: list[str] = Field(default=[], description="Says where the fit was to a sample")
 
 
 class MLStateAnswer(AnswerModel):

@@ -153,6 +153,7 @@ class OptimizationData(AnswerModel):
 
     experiment_id: str
     run_ids: dict[str, str] = Field(description="The run of each model")
+    notes: list[str] = Field(default=[], description="Says where the search was on a sample")
 
 
 class OptimizationAnswer(AnswerModel):

@@ -73,6 +73,8 @@ class TrainAnswer(AnswerModel):
         description="On the rows that were held back; training_... on those it was fitted to"
     )
     trained_rows: int
+    rows_in_set: int = Field(description="Rows there are, of which so many were trained on")
+    notes: list[str] = Field(description="Says where the fit was to a sample")
     drift_sample_rows: int
     job_id: int
 

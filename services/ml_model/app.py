@@ -64,7 +64,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     scoring = ScoringService(database, ledger, sets, store)
     services = {
         "deployments": deployments,
-        "training": TrainingService(database, ledger, sets, store, serving, state),
+        "training": TrainingService(
+            database, ledger, sets, store, serving, state, jobs, waiting, settings.fit_max_rows
+        ),
         "scoring": ScoringRequests(scoring, jobs, waiting),
     }
     predictions = Predictions(settings, database, state)

@@ -84,6 +84,8 @@ class TrainingResult:
     metrics: Mapping[str, float]
     started_ms: int
     fit_s: float
+    drawn_from: int | None = None
+    """Rows of the set that `features` are a sample of; None where they are no sample."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class Score:
     dataset_version: int
     task: str = "classification"
     metrics: Mapping[str, float] = field(default_factory=dict)
+    rows_fitted: int | None = None
+    """Of a training: the labelled rows that the model was fitted to."""
 
     @classmethod
     def of_set(

@@ -17,6 +17,7 @@ from modelkit.features import columns_of, feature_frame
 from modelkit.pipeline import PIPELINE_VERSION, build_pipeline, forget_rare_texts
 from modelkit.storage import environment
 from modelkit.validation import check_task
+from schema.fit_rows import LEAST_OF_CLASS, SEED
 
 NO_LABEL = "No row of the set has a label to score against."
 
@@ -26,11 +27,13 @@ def training_fingerprint(
     dataset_id: int,
     content_hash: str,
     pipeline: int = PIPELINE_VERSION,
+    drawn_rows: int | None = None,
 ) -> str:
     """Return what names a training: equal where it would give the same fitted pipeline.
 
     Covers the model, its hyperparameters and the run they come from, the rows (by content hash),
-    the version of the pipeline around the model and those of the libraries that fit it.
+    the version of the pipeline around the model and those of the libraries that fit it; of a sample
+    how many rows were drawn, and how.
     """
     question = {
         "model_name": deployment.model_name,
@@ -41,6 +44,8 @@ def training_fingerprint(
         "pipeline": pipeline,
         "environment": environment(),
     }
+    if drawn_rows is not None:
+        question["drawn"] = {"rows": drawn_rows, "seed": SEED, "least_of_class": LEAST_OF_CLASS}
     return hashlib.sha256(canonical(question).encode()).hexdigest()
 
 

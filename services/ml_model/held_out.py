@@ -31,7 +31,7 @@ class HeldOut:
 
 def held_out_of(source: str, dataset: Dataset, rows: pd.DataFrame) -> HeldOut:
     """Return rows of a dataset, the target among them, as rows to compare on."""
-    features = features_of(rows, dataset.target.name).head(MOST_ROWS)
+    features = features_of(rows.head(MOST_ROWS), dataset.target.name)
     return HeldOut(source, columns_of(features), rows_of(features), class_names_of(dataset))
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from contracts.vocabulary import DEFAULT_DATASET, SEEDED_SPLITS, SetName, Split
 from schema import samples
+from schema.fit_rows import FitRows, draw_fit_rows, most_rows_of
 from schema.head import check_head
 from schema.samples import Column
 from schema.tables import DatasetRow, SetLoadRow
@@ -186,6 +187,31 @@ class LoadedSets:
         )
         self._check_unchanged(load)
         return rows
+
+    def read_fit_rows(self, load: SetLoad, max_rows: int) -> FitRows:
+        """Return the rows that a model is fitted to: all, or of a long set a sample.
+
+        `max_rows` at most, fewer of a wide table: see `schema.fit_rows`.
+
+        Raises
+        ------
+        SetChanged
+            The set was loaded anew since `load` was read.
+        """
+        dataset = load.dataset
+        most = most_rows_of(max_rows, len(dataset.features) + 1)
+        if load.row_count <= most:
+            return FitRows(self.read_rows(load), load.row_count, sampled=False)
+        numbers, sampled = draw_fit_rows(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            load.set_name,
+            dataset.target,
+            dataset.task == "classification",
+            most,
+        )
+        return FitRows(self.read_rows(load, numbers), load.row_count, sampled)
 
     def parts(self, load: SetLoad) -> list[range]:
         """Return the ranges of `sample_id` in which the set is read part by part.

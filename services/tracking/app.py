@@ -32,7 +32,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Wire the service; nothing is connected before a worker starts."""
     settings = settings or Settings.load()
     database = Database(settings)
-    training_sets, deployments = TrainingSets(database.session), Deployments(database.session)
+    training_sets = TrainingSets(database.session, settings.fit_max_rows)
+    deployments = Deployments(database.session)
     tables, searches, store = MlflowTables(settings), Searches(settings), MlflowStore(settings)
     sweep = Sweep(searches, tables, store)
     ml_model = ServiceClient(

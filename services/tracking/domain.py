@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from schema.fit_rows import SEED
+
 MODEL_METRICS = ("model_accuracy", "model_f1_score", "model_precision", "model_recall")
 SYSTEM_METRICS = ("system_cpu_usage", "system_execution_time")
 ERROR_METRICS = ("model_mae", "model_rmse", "model_mape")
@@ -213,7 +215,8 @@ class TrainingSet:
 
     `rows` is a `modelkit.features.feature_frame` of the feature columns (n_samples, n_features);
     `labels` (n_samples,) the classes, of a regression float64. `class_names` are names for people
-    in the order of `classes`; None where there are none.
+    in the order of `classes`; None where there are none. `drawn_from` is how many rows the set has
+    that these are a sample of, None where they are all; `notes` say so to people.
     """
 
     dataset_name: str
@@ -224,6 +227,19 @@ class TrainingSet:
     classes: Sequence[Any]
     class_names: Sequence[str] | None = None
     task: str = "classification"
+    drawn_from: int | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def sample_tags(self) -> dict[str, str]:
+        """Tags that say what was searched on, where it was a sample."""
+        if self.drawn_from is None:
+            return {}
+        return {
+            "cellar.rows_fitted": str(len(self.labels)),
+            "cellar.rows_in_set": str(self.drawn_from),
+            "cellar.sample_seed": str(SEED),
+        }
 
     @property
     def smallest_class(self) -> int:

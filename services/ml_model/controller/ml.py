@@ -58,14 +58,17 @@ class MLResource(Resource):  # type: ignore[misc]
         the pipeline in MLflow and scores the set; the other two are scored with it. Each row's
         prediction is stored. A set of more than 50,000 rows (fewer where it has more than 40
         columns) is scored as a job, whose end is waited for; 202 with the job where that takes
-        longer, or with `"wait": false`. 409 names the call that is due first; 422 passes on why
+        longer, or with `"wait": false`. A training set with more labelled rows than
+        `CELLAR_FIT_MAX_ROWS` is fitted on a sample, which `notes` say, and scored whole in that
+        way. 409 names the call that is due first; 422 passes on why
         the estimator refuses, or names the models that fit the dataset.
         """
         if body.dataset == "training":
-            return _answer(self._training.train(body.dataset_name, body.dataset_version))
-        found = self._scoring.score(
-            body.dataset, body.dataset_name, body.dataset_version, wait=body.wait
-        )
+            found = self._training.train(body.dataset_name, body.dataset_version)
+        else:
+            found = self._scoring.score(
+                body.dataset, body.dataset_name, body.dataset_version, wait=body.wait
+            )
         return _answer(found) if isinstance(found, Score) else _answer_of_job(found)
 
 
@@ -81,14 +84,18 @@ def _answer(score: Score) -> MLAnswer:
         rows=score.rows,
         task=score.task,
         metrics=dict(score.metrics),
+        rows_fitted=score.rows_fitted,
+        rows_in_set=None if score.rows_fitted is None else score.rows,
     )
 
 
 def _answer_of_job(job: Job) -> object:
     if job.finished:
         result = outcome_of(job)
-        return MLAnswer.model_validate({name: result[name] for name in MLAnswer.model_fields})
-    message = f"The scoring goes on: GET /jobs/{job.id} says how far it is."
+        known = {name: result[name] for name in MLAnswer.model_fields if name in result}
+        return MLAnswer.model_validate(known)
+    notes = job.request.get("fitted", {}).get("notes", [])
+    message = " ".join([f"The scoring goes on: GET /jobs/{job.id} says how far it is.", *notes])
     started = JobStartedAnswer(
         status=job.state, message=message, job_id=job.id, job=job_answer(job)
     )

@@ -30,7 +30,8 @@ class TrainResource(Resource):  # type: ignore[misc]
         """Trains in a process of its own, in an MLflow run with autologging, and registers the
         pipeline. A part of the rows is held back: the metrics are of these, and they are kept as
         the version's drift sample. What serves is not changed. 202 with the job where it takes
-        longer than the service waits; 422 with `"status": "failed"` where the fit fails.
+        longer than the service waits; a set with more labelled rows than `CELLAR_FIT_MAX_ROWS` is
+        trained on a sample, which `notes` say; 422 with `"status": "failed"` where the fit fails.
         """
         model = {
             "model_name": body.model_name,
@@ -62,6 +63,8 @@ def _answer(job: Job) -> object:
             drift_sample_id=result["drift_sample_id"],
             metrics=result["metrics"],
             trained_rows=result["trained_rows"],
+            rows_in_set=result["rows_in_set"],
+            notes=result["notes"],
             drift_sample_rows=result["drift_sample_rows"],
             job_id=job.id,
         )

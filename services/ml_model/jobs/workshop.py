@@ -88,7 +88,7 @@ class Workshop:
         bulk = BulkScoring(database, sets, SqlScorings(session), store)
         self._workers: Mapping[str, TrainJob | RetrainJob | ScoringJob] = {
             "scoring": ScoringJob(database, runs, ledger, bulk),
-            "train": TrainJob(database, runs, sets, loading, training),
+            "train": TrainJob(database, runs, sets, loading, training, settings.fit_max_rows),
             "retrain": RetrainJob(
                 database,
                 runs,
@@ -107,6 +107,7 @@ class Workshop:
                     loading,
                     settings.retrain_threshold_rows,
                 ),
+                settings.fit_max_rows,
             ),
         }
 

@@ -47,6 +47,7 @@ from ml_model.errors import ModelStoreUnavailable
 from ml_model.repository.model_store import FINGERPRINT_TAG
 from modelkit.features import columns_of, example_of
 from modelkit.storage import log_model_options
+from schema.fit_rows import SEED
 
 with warnings.catch_warnings():
     # Saving a model needs it, and it warns about type hints of MLflow's own when first imported.
@@ -155,6 +156,18 @@ def _version_tags(result: TrainingResult) -> dict[str, str]:
         "cellar.hyperparameters": json.dumps(deployment.hyperparameters),
         "cellar.dataset_hash": result.content_hash,
         FINGERPRINT_TAG: result.fingerprint,
+        **sample_tags(len(result.features), result.drawn_from),
+    }
+
+
+def sample_tags(rows_fitted: int, drawn_from: int | None) -> dict[str, str]:
+    """Return the tags that say that a model was fitted to a sample; none where it was not."""
+    if drawn_from is None:
+        return {}
+    return {
+        "cellar.rows_fitted": str(rows_fitted),
+        "cellar.rows_in_set": str(drawn_from),
+        "cellar.sample_seed": str(SEED),
     }
 
 

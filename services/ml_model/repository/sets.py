@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import numpy as np
 import pandas as pd
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 from sqlalchemy import func, select
@@ -11,6 +12,7 @@ from contracts.vocabulary import SetName
 from ml_model.domain import ModelVersion, SetPredictions
 from ml_model.repository.scorings import scoring_key, store_scoring
 from schema import samples
+from schema.fit_rows import FitRows
 from schema.sets import LoadedSets, SetChanged, SetLoad
 
 
@@ -40,6 +42,17 @@ class SqlSets:
     def read_rows(self, load: SetLoad) -> pd.DataFrame | None:
         """Return the rows (index sample_id, features, target); None if loaded anew meanwhile."""
         return self._loaded.read_rows(load) if self.holds(load) else None
+
+    def read_first_rows(self, load: SetLoad, most: int) -> pd.DataFrame | None:
+        """Return rows as `read_rows` does, but so many at most, the first ones."""
+        if load.row_count <= most:
+            return self.read_rows(load)
+        numbers = np.arange(most, dtype=np.int64)
+        return self._loaded.read_rows(load, numbers) if self.holds(load) else None
+
+    def read_fit_rows(self, load: SetLoad, max_rows: int) -> FitRows | None:
+        """Return rows to fit to, see `schema.fit_rows`; None if the set was loaded anew."""
+        return self._loaded.read_fit_rows(load, max_rows) if self.holds(load) else None
 
     def parts(self, load: SetLoad) -> list[range]:
         """Return the ranges of `sample_id` in which the set is scored part by part.

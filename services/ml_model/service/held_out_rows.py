@@ -1,6 +1,6 @@
 """Which rows a version is compared on, when datasets are loaded."""
 
-from ml_model.held_out import HeldOut, held_out_of
+from ml_model.held_out import MOST_ROWS, HeldOut, held_out_of
 from ml_model.repository.sets import SqlSets
 from schema.sets import DatasetNotFound, SetChanged, SetNotLoaded
 
@@ -11,7 +11,7 @@ def testing_rows(sets: SqlSets, dataset_name: str, dataset_version: int) -> Held
     """Return the loaded testing set of a dataset version, None without one; in a transaction."""
     try:
         load = sets.get_load("testing", dataset_name, dataset_version)
-        rows = sets.read_rows(load)
+        rows = sets.read_first_rows(load, MOST_ROWS)
         return None if rows is None else held_out_of(TESTING_SET, load.dataset, rows)
     except (SetNotLoaded, DatasetNotFound, SetChanged):
         return None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -29,6 +29,7 @@ from modelkit.holding_back import evenly_chosen, strata_of
 from modelkit.input_rows import InvalidRows
 from modelkit.registry import get_entry
 from modelkit.servable import Rows, ServableModel
+from schema.fit_rows import FitRows
 from schema.sets import Dataset, SetChanged, due_call
 from servicekit.database import Database
 
@@ -37,6 +38,9 @@ DEFAULT_MODELS = {"classification": "RandomForest", "regression": "RandomForestR
 
 HELD_BACK_EVERY = 5
 """Of the rows that come in online, one in so many is never trained on: it is for comparing."""
+
+COMPARED_MAX_ROWS = 100_000
+"""Rows of a testing set that are compared on at most; of a longer one a sample."""
 
 ACTOR = "retraining"
 
@@ -64,6 +68,7 @@ class RetrainJob:
         serving: ServingModels,
         slots: SlotService,
         online: OnlineTraining,
+        fit_max_rows: int,
     ) -> None:
         self._database = database
         self._runs = runs
@@ -75,13 +80,15 @@ class RetrainJob:
         self._serving = serving
         self._slots = slots
         self._online = online
+        self._fit_max_rows = fit_max_rows
 
     def work_on(self, job: Job, request: Mapping[str, Any]) -> None:
         """Train, compare, deploy, and end the job with both scores.
 
         The challenger is fitted to the stored training set and the rows that came in online,
         except every `HELD_BACK_EVERY`-th of these. Both are scored on the testing set and on
-        those held back. A challenger in `next` answers nobody until somebody gives it a share.
+        those held back; of a long training or testing set a sample is taken. A challenger in
+        `next` answers nobody until somebody gives it a share.
 
         Raises
         ------
@@ -92,12 +99,15 @@ class RetrainJob:
         """
         self._runs.report(job, 0.05, "reads the rows")
         name = request["dataset_name"]
-        dataset, stored, testing, new = self._read(name)
+        dataset, fit_rows, testing, new = self._read(name)
+        stored = labelled(fit_rows.rows, dataset.target.name)
         new_rows = _as_rows(new, dataset)
         kept = held_back_places(new)
         held_back = testing.followed_by(new_rows.chosen(kept))
         to_fit = stored.followed_by(new_rows.chosen([not held for held in kept]))
         plan = self._plan(dataset, self._champion(), to_fit, held_back)
+        if fit_rows.sampled:
+            plan = replace(plan, drawn_from=fit_rows.rows_in_set + len(new_rows))
         version, facts = self._training.train(job, plan)
         outcome = self._compare(job, version.id, held_back, dataset)
         self._runs.succeed(
@@ -115,6 +125,8 @@ class RetrainJob:
                 "champion": outcome.champion and outcome.champion.model_uri,
                 "compared_rows": len(held_back),
                 "stored_rows": len(stored),
+                "rows_in_set": fit_rows.rows_in_set,
+                "notes": fit_rows.notes,
                 "new_rows": len(new_rows),
                 "new_rows_held_back": sum(kept),
             },
@@ -155,11 +167,12 @@ class RetrainJob:
                 MEASURES[dataset.task],
             )
 
-    def _read(self, name: str) -> tuple[Dataset, LabelledRows, LabelledRows, list[TrainingRow]]:
+    def _read(self, name: str) -> tuple[Dataset, FitRows, LabelledRows, list[TrainingRow]]:
         training = self._loading.ensure("training", name)
         testing = self._loading.ensure("testing", name)
         with self._database.transaction():
-            stored, held_out = self._sets.read_rows(training), self._sets.read_rows(testing)
+            stored = self._sets.read_fit_rows(training, self._fit_max_rows)
+            held_out = self._sets.read_fit_rows(testing, min(self._fit_max_rows, COMPARED_MAX_ROWS))
             new = self._rows.taken(name)
         if stored is None or held_out is None:
             raise SetChanged()
@@ -181,7 +194,7 @@ class RetrainJob:
             if len(row.features) == width
             and (dataset.task != "regression" or as_number(row.target) is not None)
         ]
-        return dataset, labelled(stored, target), labelled(held_out, target), fitting
+        return dataset, stored, labelled(held_out.rows, target), fitting
 
     def _champion(self) -> Champion:
         with self._database.transaction():

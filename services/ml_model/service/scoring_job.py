@@ -31,7 +31,8 @@ class ScoringJob:
 
         def conclude(outcome: BulkScore, make_visible: Callable[[], None]) -> None:
             message = outcome.score.message
-            self._runs.succeed(job, message, _result(outcome), make_visible)
+            result = {**_result(outcome), **request.get("fitted", {})}
+            self._runs.succeed(job, message, result, make_visible)
 
         self._scoring.score(version, request["dataset"], report, conclude)
 

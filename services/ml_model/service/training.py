@@ -1,13 +1,17 @@
-"""Train what is set on the loaded training set, once per question."""
+"""Train what is set on the loaded training set, once per question.
+
+A set with more rows than may be fitted is fitted on a sample, and scored as a job.
+"""
 
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from contracts.vocabulary import SetName
+from jobkit.job import Job
+from jobkit.service.jobs import JobService
 from ml_model.domain import (
     CURRENT_SLOT,
     Deployment,
@@ -24,12 +28,15 @@ from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.model_store import MlflowModelStore
 from ml_model.repository.sets import SqlSets
 from ml_model.service.held_out_rows import testing_rows
+from ml_model.service.job_waiting import JobWaiting
 from ml_model.service.lifecycle import get_deployment, get_trainable
+from ml_model.service.scoring_requests import scoring_job_of
 from ml_model.service.serving_models import ServingModels
 from ml_model.service.slots import Follower
 from modelkit.features import columns_of
 from modelkit.pipeline import pipeline_version
 from modelkit.validation import check_task
+from schema.fit_rows import FitRows
 from schema.locks import SLOT_LOCK
 from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
@@ -38,7 +45,8 @@ from servicekit.telemetry import request_id
 ATTEMPTS = 2
 TRAINING: SetName = "training"
 
-Trained = tuple[ModelVersion, Pipeline, SetPredictions]
+Trained = tuple[ModelVersion, Pipeline, SetPredictions | None]
+"""The last is None where a version is known and the set is scored as a job."""
 
 
 class TrainingService:
@@ -52,6 +60,9 @@ class TrainingService:
         store: MlflowModelStore,
         serving: ServingModels,
         follower: Follower,
+        jobs: JobService,
+        waiting: JobWaiting,
+        fit_max_rows: int,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -59,13 +70,19 @@ class TrainingService:
         self._store = store
         self._serving = serving
         self._follower = follower
+        self._jobs = jobs
+        self._waiting = waiting
+        self._fit_max_rows = fit_max_rows
 
-    def train(self, dataset_name: str, dataset_version: int | None) -> Score:
+    def train(self, dataset_name: str, dataset_version: int | None) -> Score | Job:
         """Train the model that is set and score the training set with it.
 
         The same model, hyperparameters and rows give the same version: nothing is fitted or
         registered again. Two requests at once take turns, and the second finds the work done. A
         training set that is replaced meanwhile is trained on anew, once.
+
+        A set with more rows than may be fitted is scored by a job, which is returned when it has
+        finished, or as it is after the waiting time; what serves is the new version already.
 
         Raises
         ------
@@ -86,29 +103,35 @@ class TrainingService:
             with self._database.transaction():
                 load = self._sets.get_load(TRAINING, dataset_name, dataset_version)
                 deployment = get_trainable(self._ledger)
-                rows = self._sets.read_rows(load)
-            score = None if rows is None else self._train_on(deployment, load, rows)
-            if score is not None:
-                return score
+                fit_rows = self._sets.read_fit_rows(load, self._fit_max_rows)
+            found = None if fit_rows is None else self._train_on(deployment, load, fit_rows)
+            if found is not None:
+                return found
         raise SetChanged()
 
-    def _train_on(self, deployment: Deployment, load: SetLoad, rows: pd.DataFrame) -> Score | None:
+    def _train_on(
+        self, deployment: Deployment, load: SetLoad, fit_rows: FitRows
+    ) -> Score | Job | None:
         """Train, deploy and store; None where the set was replaced meanwhile."""
         check_task(deployment.model_name, load.dataset.task, load.dataset.name)
-        columns = columns_of(features_of(rows, load.dataset.target.name))
+        columns = columns_of(features_of(fit_rows.rows.head(1), load.dataset.target.name))
         fingerprint = training_fingerprint(
-            deployment, load.dataset.id, load.content_hash, pipeline_version(columns)
+            deployment,
+            load.dataset.id,
+            load.content_hash,
+            pipeline_version(columns),
+            drawn_rows=len(fit_rows.rows) if fit_rows.sampled else None,
         )
         with self._database.transaction():
             self._ledger.lock(f"cellar.training.{fingerprint}")
-            known = self._known(fingerprint, load, rows)
+            known = self._known(fingerprint, load, fit_rows)
             version, pipeline, predictions = known or self._fit_and_register(
-                deployment, load, rows, fingerprint
+                deployment, load, fit_rows, fingerprint
             )
             # Before it is deployed: what stands in the slot can be served at once.
-            self._prepare(version, pipeline, load, rows)
+            self._prepare(version, pipeline, load, fit_rows)
             stored = self._sets.holds(load)
-            if stored:
+            if stored and predictions is not None and fit_rows.whole:
                 self._sets.replace_predictions(version, load, predictions)
             # Last: the time in the ledger is then that of the commit, and its lock is held briefly.
             deployed = self._deploy(deployment, version)
@@ -117,9 +140,13 @@ class TrainingService:
         self._follower.refresh()
         if not stored:
             return None
-        return Score.of_set(load, version, predictions.score, predictions.metrics)
+        facts = fit_rows.facts(load.dataset.target.name)
+        if predictions is None or not fit_rows.whole:
+            return self._waiting.wait(scoring_job_of(self._jobs, version, load, facts))
+        score = Score.of_set(load, version, predictions.score, predictions.metrics)
+        return replace(score, rows_fitted=facts["rows_fitted"])
 
-    def _known(self, fingerprint: str, load: SetLoad, rows: pd.DataFrame) -> Trained | None:
+    def _known(self, fingerprint: str, load: SetLoad, fit_rows: FitRows) -> Trained | None:
         """Return the version this training gave before, unless MLflow has lost it."""
         version = self._ledger.find_version(fingerprint)
         if version is None:
@@ -128,17 +155,20 @@ class TrainingService:
             pipeline = self._store.load(version)
         except ModelGone:
             return None
-        predictions = predict(pipeline, rows, load.dataset.target.name, load.dataset.classes)
+        if not fit_rows.whole:
+            return version, pipeline, None
+        dataset = load.dataset
+        predictions = predict(pipeline, fit_rows.rows, dataset.target.name, dataset.classes)
         return version, pipeline, predictions
 
     def _fit_and_register(
         self,
         deployment: Deployment,
         load: SetLoad,
-        rows: pd.DataFrame,
+        fit_rows: FitRows,
         fingerprint: str,
     ) -> Trained:
-        dataset, target = load.dataset, load.dataset.target.name
+        dataset, target, rows = load.dataset, load.dataset.target.name, fit_rows.rows
         started_ms = int(datetime.now(UTC).timestamp() * 1000)
         started_s = time.perf_counter()
         pipeline = fit(deployment, rows, target, dataset.classes)
@@ -162,6 +192,7 @@ class TrainingService:
                 metrics=predictions.metrics,
                 started_ms=started_ms,
                 fit_s=fit_s,
+                drawn_from=fit_rows.rows_in_set if fit_rows.sampled else None,
             )
         )
         version = self._ledger.record_version(
@@ -175,12 +206,12 @@ class TrainingService:
         return version, pipeline, predictions
 
     def _prepare(
-        self, version: ModelVersion, pipeline: Pipeline, load: SetLoad, rows: pd.DataFrame
+        self, version: ModelVersion, pipeline: Pipeline, load: SetLoad, fit_rows: FitRows
     ) -> None:
         """Store the form that serves, compared on the testing set if that is loaded."""
         dataset = load.dataset
         held_out = testing_rows(self._sets, dataset.name, dataset.version) or held_out_of(
-            "training set", dataset, rows
+            "training set", dataset, fit_rows.rows
         )
         self._serving.prepare_trained(
             version,

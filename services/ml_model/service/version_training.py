@@ -28,6 +28,8 @@ from servicekit.database import Database
 
 DRIFT_SAMPLE = "drift sample"
 
+HASHED_ROWS = 10_000
+
 
 @dataclass(frozen=True)
 class LabelledRows:
@@ -72,7 +74,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to train: a model on `rows`, measured on `held_back`, which is also the drift sample."""
+    """What to train: a model on `rows`, measured on `held_back`, which is also the drift sample.
+
+    `drawn_from` is how many rows the set has that both were drawn from; None where they are no
+    sample.
+    """
 
     model_name: str
     hyperparameters: Mapping[str, Any]
@@ -80,6 +86,7 @@ class Plan:
     rows: LabelledRows
     held_back: LabelledRows
     source: Source
+    drawn_from: int | None = None
 
 
 class VersionTraining:
@@ -194,6 +201,7 @@ class VersionTraining:
             "cellar.request_id": job.request_id,
             "model_type": plan.model_name,
             "cellar.hyperparameters": canonical(plan.hyperparameters),
+            **mlflow_models.sample_tags(len(plan.rows), plan.drawn_from),
         }
         if source.dataset_name is not None:
             tags["dataset_name"] = source.dataset_name
@@ -261,9 +269,15 @@ def _measures(pipeline: Pipeline, rows: LabelledRows) -> dict[str, float]:
 
 def _content_hash(rows: LabelledRows) -> str:
     digest = hashlib.sha256(canonical([list(rows.features.columns), list(rows.labels)]).encode())
-    values = rows_of(rows.features)
-    if isinstance(values, np.ndarray):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    else:
-        digest.update(canonical(values).encode())
+    # Part by part, with the same digest as at once: rows of texts are large as Python's values.
+    separator = "["
+    for start in range(0, len(rows), HASHED_ROWS):
+        values = rows_of(rows.features.iloc[start : start + HASHED_ROWS])
+        if isinstance(values, np.ndarray):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        else:
+            digest.update((separator + canonical(values)[1:-1]).encode())
+            separator = ","
+    if separator == ",":
+        digest.update(b"]")
     return digest.hexdigest()

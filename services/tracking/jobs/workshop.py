@@ -27,7 +27,8 @@ class Workshop:
         self, settings: Settings, database: Database, runs: JobRuns, open_scope: OpenScope
     ) -> None:
         jobs = SearchJobs(database.session)
-        training_sets, store = TrainingSets(database.session), MlflowStore(settings)
+        training_sets = TrainingSets(database.session, settings.fit_max_rows)
+        store = MlflowStore(settings)
         mlflow = Mlflow(settings.mlflow_url)
         self._leftovers = SearchLeftovers(database, jobs, mlflow)
         self._search = SearchJob(

@@ -10,15 +10,16 @@ from tracking.domain import TrainingSet
 class TrainingSets:
     """The training sets in the dataset database."""
 
-    def __init__(self, session: "scoped_session[Session]") -> None:
+    def __init__(self, session: "scoped_session[Session]", fit_max_rows: int) -> None:
         self._sets = LoadedSets(session)
+        self._fit_max_rows = fit_max_rows
 
     def check_head(self) -> None:
         """Raise unless the database's migrations are this code's."""
         self._sets.check_head()
 
     def get(self, dataset_name: str, dataset_version: int | None) -> TrainingSet:
-        """Return the loaded training set.
+        """Return the loaded training set, of a long one the sample that is searched on.
 
         Raises
         ------
@@ -26,7 +27,8 @@ class TrainingSets:
             As `LoadedSets.get_load`.
         """
         load = self._sets.get_load("training", dataset_name, dataset_version)
-        rows = self._sets.read_rows(load)
+        found = self._sets.read_fit_rows(load, self._fit_max_rows)
+        rows = found.rows
         dataset = load.dataset
         numbers = "float64" if dataset.task == "regression" else None
         return TrainingSet(
@@ -38,4 +40,6 @@ class TrainingSets:
             classes=dataset.classes,
             class_names=dataset.class_names,
             task=dataset.task,
+            drawn_from=found.rows_in_set if found.sampled else None,
+            notes=found.notes,
         )

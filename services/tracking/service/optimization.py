@@ -121,7 +121,9 @@ class OptimizationService:
         experiment_id = self.ensure_experiment(request)
         with self._searches.begin(experiment_id, request.model_dump()) as running:
             run_ids = self.search(running, experiment_id, request, training_set)
-        data = OptimizationData(experiment_id=experiment_id, run_ids=run_ids)
+        data = OptimizationData(
+            experiment_id=experiment_id, run_ids=run_ids, notes=list(training_set.notes)
+        )
         return OptimizationAnswer(data=data)
 
     def check(self, request: OptimizationRequest) -> TrainingSet:
@@ -250,6 +252,7 @@ class _Search:
                 SEARCH_TAG: str(self._running.id),
                 DATASET_NAME_TAG: self._training_set.dataset_name,
                 DATASET_VERSION_TAG: str(self._training_set.dataset_version),
+                **self._training_set.sample_tags,
             },
         )
         self._run_ids[model] = run_id
@@ -286,6 +289,7 @@ class _Search:
                 "dataset_version": str(self._training_set.dataset_version),
                 "source_run_id": run_id,
                 HYPERPARAMETERS_TAG: hyperparameters,
+                **self._training_set.sample_tags,
             },
         )
 

@@ -98,7 +98,7 @@ class SearchJob:
         try:
             host = _JobHost(self, job, search, request, watcher, candidate_runs, kept)
             run_ids = self._optimization.search(host, search.experiment_id, request, training_set)
-            host.succeed(run_ids)
+            host.succeed(run_ids, training_set.notes)
         finally:
             watcher.give_up()
             candidate_runs.give_up()
@@ -206,12 +206,12 @@ class _JobHost:
     def end(self, state: str, reason: str | None = None) -> None:
         """Do nothing: a search ends with its job."""
 
-    def succeed(self, run_ids: Mapping[str, str]) -> None:
-        """End the job well."""
+    def succeed(self, run_ids: Mapping[str, str], notes: Sequence[str]) -> None:
+        """End the job well; `notes` say what was searched on, where it was a sample."""
         versions = ", ".join(self._models)
         self._parts._runs.succeed(
             self._job,
-            f"searched and registered {versions}",
-            {"run_ids": dict(run_ids), "time_left_s": 0.0},
+            " ".join([f"searched and registered {versions}", *(f"({note})" for note in notes)]),
+            {"run_ids": dict(run_ids), "time_left_s": 0.0, "notes": list(notes)},
             then=lambda: self._parts._progress.end_within(self._job),
         )
