@@ -61,7 +61,7 @@ class SmallSuite(OwnSuite):
 
         engine = create_engine(self.settings(Settings).database_url())
         session = scoped_session(sessionmaker(engine))
-        training_set = TrainingSets(session).get("wine", None)
+        training_set = TrainingSets(session, fit_max_rows=1_000).get("wine", None)
         session.remove()
         engine.dispose()
         return training_set.rows, training_set.labels

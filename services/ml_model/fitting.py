@@ -68,7 +68,9 @@ def fit(
     TrainingFailed
         No row has a label, or the estimator refuses; its reason is passed on.
     """
-    labelled = rows[rows[target].notna()]
+    has_label = rows[target].notna()
+    # A mask that leaves nothing out would still copy a long set.
+    labelled = rows if has_label.all() else rows[has_label]
     if labelled.empty:
         raise TrainingFailed("No row of the training set has a label.")
     task = "classification" if classes else "regression"

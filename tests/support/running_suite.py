@@ -214,15 +214,19 @@ class OwnSuite(RunningSuite):
     folder: Path = Path()
     postgres: "Postgres" = field(default=None)  # type: ignore[assignment]
     programs: dict[str, Program] = field(default_factory=dict)
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By program, settings beside those that all suites have."""
 
     @classmethod
-    def start_in(cls, folder: Path) -> "OwnSuite":
+    def start_in(
+        cls, folder: Path, variables: Mapping[str, Mapping[str, str]] | None = None
+    ) -> "OwnSuite":
         """Start Postgres, MLflow and the four services; return when all are ready."""
         names = (*SERVICES, "mlflow", "postgres")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         urls = {name: f"http://127.0.0.1:{ports[name]}" for name in (*SERVICES, "mlflow")}
         postgres = Postgres(folder / "postgres", ports["postgres"])
-        suite = cls(urls, folder, postgres)
+        suite = cls(urls, folder, postgres, variables=variables or {})
         try:
             postgres.create()
             suite._migrate()
@@ -373,6 +377,7 @@ class OwnSuite(RunningSuite):
             environment["CELLAR_MLFLOW_ARTIFACTS"] = str(self.folder / "artifacts")
         if name in {"ml_model", JOBS}:
             environment["CELLAR_DASHBOARD_PORT"] = str(ports["monitoring"])
+        environment |= self.variables.get(name, {})
         return Program(command, environment, self.folder / f"{name}.log")
 
 

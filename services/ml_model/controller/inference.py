@@ -81,10 +81,13 @@ class EvaluateResource(Resource):  # type: ignore[misc]
     )
     def post(self, body: EvaluateRequest) -> EvaluateAnswer:
         """The run `eval_<time>` keeps metrics, rows and predictions; a failure is a FAILED run with
-        its traceback. A set that is not loaded is loaded.
+        its traceback. A set that is not loaded is loaded. Of more than 10,000 rows the run keeps a
+        sample. A set of more than 50,000 is measured part by part: `notes` say how exact what
+        needs all rows at once then is.
         """
         found = self._evaluation.evaluate(body)
-        dataset = found.labelled.dataset
+        load = found.load
+        dataset = None if load is None else load.dataset
         return EvaluateAnswer(
             metrics=found.metrics,
             rows=found.rows,
@@ -93,7 +96,7 @@ class EvaluateResource(Resource):  # type: ignore[misc]
             model_version=str(found.version.named.version),
             dataset_name=dataset.name if dataset else None,
             dataset_version=dataset.version if dataset else None,
-            dataset=found.labelled.set_name,
+            dataset=load.set_name if load else None,
             run_id=found.run.id,
             run_name=found.run.name,
             notes=[*found.notes, *found.run.notes],

@@ -4,6 +4,7 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, scoped_session
@@ -39,16 +40,19 @@ class SqlSets:
         """Return what is loaded as that set, or None."""
         return self._loaded.find_load(set_name, dataset_name, version)
 
-    def read_rows(self, load: SetLoad) -> pd.DataFrame | None:
-        """Return the rows (index sample_id, features, target); None if loaded anew meanwhile."""
-        return self._loaded.read_rows(load) if self.holds(load) else None
+    def read_rows(
+        self, load: SetLoad, row_numbers: NDArray[np.int64] | None = None
+    ) -> pd.DataFrame | None:
+        """Return the rows (index sample_id, features, target); None if loaded anew meanwhile.
+
+        All of them, or those of these numbers, from 0 in the set's order.
+        """
+        return self._loaded.read_rows(load, row_numbers) if self.holds(load) else None
 
     def read_first_rows(self, load: SetLoad, most: int) -> pd.DataFrame | None:
         """Return rows as `read_rows` does, but so many at most, the first ones."""
-        if load.row_count <= most:
-            return self.read_rows(load)
-        numbers = np.arange(most, dtype=np.int64)
-        return self._loaded.read_rows(load, numbers) if self.holds(load) else None
+        numbers = None if load.row_count <= most else np.arange(most, dtype=np.int64)
+        return self.read_rows(load, numbers)
 
     def read_fit_rows(self, load: SetLoad, max_rows: int) -> FitRows | None:
         """Return rows to fit to, see `schema.fit_rows`; None if the set was loaded anew."""

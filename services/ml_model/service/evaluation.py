@@ -2,39 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from contracts.inference import EvaluateRequest
 from contracts.vocabulary import SetName
-from ml_model.errors import InvalidTarget, ScoringFailed
+from ml_model.errors import ScoringFailed
 from ml_model.repository.sets import SqlSets
 from ml_model.repository.work_runs import WorkRun, WorkRuns
 from ml_model.service.batch_prediction import checked_rows, json_rows, predict
 from ml_model.service.dataset_loading import DatasetLoading
-from ml_model.service.model_terms import as_number, class_text, columns_for
+from ml_model.service.evaluation_rows import (
+    Labelled,
+    chosen_rows,
+    kept_note,
+    kept_numbers,
+    labelled_of,
+    truth_of,
+)
+from ml_model.service.long_evaluation import LongEvaluation
+from ml_model.service.scoring_requests import is_long
 from ml_model.service.version_choice import ChosenVersion, VersionChoice
-from modelkit.input_rows import InvalidRows
 from modelkit.servable import ServableModel
-from schema.sets import Dataset, SetChanged
+from schema.sets import SetChanged, SetLoad
 from servicekit.database import Database
-from servicekit.errors import Detail
 from servicekit.telemetry import request_id
 
 EXPERIMENT = "evaluation"
 RUN_KIND = "eval"
 ATTEMPTS = 2
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Rows as lists in the model's order or as records, their labels, and where they are from."""
-
-    rows: Sequence[Any]
-    target: Sequence[Any]
-    dataset: Dataset | None = None
-    set_name: SetName | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Evaluation:
     version: ChosenVersion
     metrics: dict[str, float]
     rows: int
-    labelled: Labelled
+    load: SetLoad | None
     run: WorkRun
     notes: Sequence[str]
 
@@ -65,12 +59,13 @@ class EvaluationService:
         self._sets = sets
         self._loading = loading
         self._runs = runs
+        self._long = LongEvaluation(database, sets)
 
     def evaluate(self, request: EvaluateRequest) -> Evaluation:
         """Predict the rows that have a label and measure.
 
         A failure is a FAILED run with its traceback; with MLflow away the metrics are answered
-        all the same.
+        all the same. A long set is measured part by part, see `LongEvaluation`.
 
         Raises
         ------
@@ -86,37 +81,47 @@ class EvaluationService:
         if request.dataset_name is not None:
             tags |= {"dataset_name": request.dataset_name, "dataset": request.dataset or "testing"}
         with self._runs.recorded(EXPERIMENT, RUN_KIND, tags) as run:
-            labelled = self._labelled(request, chosen.model)
-            return self._evaluate(chosen, labelled, run)
+            if request.data is not None and request.target is not None:
+                return self._evaluate(chosen, Labelled(request.data, request.target), None, run)
+            return self._evaluate_set(chosen, request, run)
 
-    def _labelled(self, request: EvaluateRequest, model: ServableModel) -> Labelled:
-        if request.data is not None and request.target is not None:
-            return Labelled(request.data, request.target)
+    def _evaluate_set(
+        self, chosen: ChosenVersion, request: EvaluateRequest, run: WorkRun
+    ) -> Evaluation:
         set_name: SetName = request.dataset or "testing"
         for _ in range(ATTEMPTS):
             load = self._loading.ensure(
                 set_name, str(request.dataset_name), request.dataset_version
             )
-            with self._database.transaction():
-                rows = self._sets.read_rows(load)
-            if rows is not None:
-                break
-        else:
-            raise SetChanged()
-        # pandas is imported by what reads a frame only.
-        from modelkit.features import json_values
+            if is_long(load):
+                try:
+                    return self._evaluate_long(chosen, load, run)
+                except SetChanged:
+                    continue
+            labelled = self._labelled(load, chosen.model)
+            if labelled is not None:
+                return self._evaluate(chosen, labelled, load, run)
+        raise SetChanged()
 
-        dataset = load.dataset
-        columns = _columns_for(model, dataset)
-        values = [json_values(rows[name]) for name in columns]
-        return Labelled(
-            [list(row) for row in zip(*values, strict=True)],
-            json_values(rows[dataset.target.name]),
-            dataset,
-            set_name,
+    def _labelled(self, load: SetLoad, model: ServableModel) -> Labelled | None:
+        with self._database.transaction():
+            rows = self._sets.read_rows(load)
+        if rows is None:
+            return None
+        return Labelled(*labelled_of(rows, model, load.dataset), load.dataset)
+
+    def _evaluate_long(self, chosen: ChosenVersion, load: SetLoad, run: WorkRun) -> Evaluation:
+        found = self._long.measure(chosen.model, load)
+        run.log(
+            params={"data_samples": found.rows, "data_features": len(chosen.model.columns)},
+            metrics=found.metrics,
         )
+        run.put_json("evaluation.json", found.kept)
+        return Evaluation(chosen, found.metrics, found.rows, load, run, found.notes)
 
-    def _evaluate(self, chosen: ChosenVersion, labelled: Labelled, run: WorkRun) -> Evaluation:
+    def _evaluate(
+        self, chosen: ChosenVersion, labelled: Labelled, load: SetLoad | None, run: WorkRun
+    ) -> Evaluation:
         # scikit-learn takes a second to import; a process that only serves never does.
         from ml_model.evaluation_metrics import classification_metrics, regression_metrics
 
@@ -125,9 +130,9 @@ class EvaluationService:
         if not known:
             raise ScoringFailed("No row has a label to measure against.")
         labels = [(number, labelled.target[number]) for number in known]
-        truth = _truth(model, labels, labelled.dataset)
+        truth = truth_of(model, labels, labelled.dataset)
         checked = checked_rows(model, labelled.rows)
-        predicted = predict(model, _chosen(checked, known))
+        predicted = predict(model, chosen_rows(checked, known))
         if model.task == "regression":
             metrics, notes = regression_metrics(truth, predicted.labels)
         else:
@@ -141,59 +146,17 @@ class EvaluationService:
             params={"data_samples": len(known), "data_features": len(model.columns)},
             metrics=metrics,
         )
+        kept = kept_numbers(len(known))
         run.put_json(
             "evaluation.json",
             {
                 "columns": [column.name for column in model.columns],
-                "rows": json_rows(model, _chosen(checked, known)),
-                "target": truth,
-                "predictions": predicted.labels,
+                "rows": json_rows(model, chosen_rows(checked, [known[place] for place in kept])),
+                "target": [truth[place] for place in kept],
+                "predictions": [predicted.labels[place] for place in kept],
                 "metrics": metrics,
             },
         )
-        return Evaluation(chosen, metrics, len(known), labelled, run, notes)
-
-
-def _columns_for(model: ServableModel, dataset: Dataset) -> list[str]:
-    """Return the dataset's features in the order of the model's columns, or say what is amiss."""
-    features = dataset.feature_names
-    columns = columns_for(model, features)
-    if columns is not None:
-        return columns
-    names = [column.name for column in model.columns]
-    missing = [name for name in names if name not in features]
-    raise InvalidRows(
-        f"{dataset.name} does not have the columns that the model takes.",
-        details=[Detail(f"dataset_name.{name}", "is no column of the dataset") for name in missing]
-        or [Detail("dataset_name", f"has {len(features)} columns, the model takes {len(names)}")],
-    )
-
-
-def _truth(
-    model: ServableModel, labels: Sequence[tuple[int, Any]], dataset: Dataset | None
-) -> list[Any]:
-    """Return labels as the model writes them: classes as text, or numbers for a regression."""
-    if model.task == "regression":
-        numbers = [as_number(label) for _, label in labels]
-        for (row, _), number in zip(labels, numbers, strict=True):
-            if number is None:
-                raise InvalidTarget(
-                    f"Row {row} of target must be a number.",
-                    details=[Detail(f"target.{row}", "must be a number")],
-                )
-        return numbers
-    for number, label in labels:
-        if not isinstance(label, bool | int | float | str):
-            raise InvalidTarget(
-                f"Row {number} of target must be a class.",
-                details=[Detail(f"target.{number}", "must be a class: text or a number")],
-            )
-    return [class_text(model, label, dataset) for _, label in labels]
-
-
-def _chosen(rows: Any, numbers: Sequence[int]) -> Any:
-    if len(numbers) == len(rows):
-        return rows
-    if isinstance(rows, np.ndarray):
-        return rows[list(numbers)]
-    return [rows[number] for number in numbers]
+        if len(kept) < len(known):
+            notes = [*notes, kept_note(len(known))]
+        return Evaluation(chosen, metrics, len(known), load, run, notes)

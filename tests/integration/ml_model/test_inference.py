@@ -16,8 +16,10 @@ import ml_model.settings
 import monitoring.app
 import monitoring.settings
 from ml_model.repository.drift_samples import DriftSamples, new_sample_id
+from ml_model.service import evaluation_rows, long_evaluation
 from mlflowrest.client import Mlflow
 from mlflowrest.runs import Run
+from schema import samples
 from tests.integration.ml_model.conftest import Lab, Service
 from tests.support.gate import Gate
 
@@ -264,6 +266,51 @@ def test_evaluate_a_stored_set(suite: Suite) -> None:
     assert worse["rows"] == 36
     assert worse["metrics"]["accuracy"] < answer["metrics"]["accuracy"]
     assert suite.run(worse).tags["dataset"] == "production"
+
+
+def test_a_long_set_is_evaluated_part_by_part(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"dataset_name": "wine", "dataset": "production"}
+    at_once = suite.ml.ask("POST", "/evaluate", body)
+    kept = kept_file(suite, at_once)
+    monkeypatch.setattr(samples, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(evaluation_rows, "KEPT_ROWS", 20)
+    monkeypatch.setattr(long_evaluation, "KEPT_ROWS", 20)
+    in_parts = suite.ml.ask("POST", "/evaluate", body)
+    assert in_parts["rows"] == at_once["rows"] == 36
+    exact = ("accuracy", "f1_score", "precision", "recall")
+    assert [in_parts["metrics"][name] for name in exact] == [
+        at_once["metrics"][name] for name in exact
+    ]
+    assert in_parts["metrics"] == pytest.approx(at_once["metrics"], rel=1e-3)
+    assert "roc_auc is counted in" in in_parts["notes"][0]
+    assert in_parts["notes"][1].startswith("evaluation.json keeps 20 of the 36 rows")
+    sample = kept_file(suite, in_parts)
+    assert len(sample["rows"]) == len(sample["target"]) == len(sample["predictions"]) == 20
+    whole = list(zip(kept["rows"], kept["target"], kept["predictions"], strict=True))
+    assert all(
+        row in whole
+        for row in zip(sample["rows"], sample["target"], sample["predictions"], strict=True)
+    )
+    assert suite.run(in_parts).params["data_samples"] == "36"
+
+
+def test_rows_of_the_request_are_kept_as_a_sample_too(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_rows, "KEPT_ROWS", 20)
+    _, rows, labels = suite.rows("testing")
+    answer = suite.ml.ask("POST", "/evaluate", {"data": rows, "target": labels})
+    assert answer["rows"] == 36
+    assert answer["notes"] == [evaluation_rows.kept_note(36)]
+    assert len(kept_file(suite, answer)["rows"]) == 20
+
+
+def kept_file(suite: Suite, answer: Any) -> Any:
+    """Return the run's `evaluation.json`."""
+    run = suite.run(answer)
+    return suite.mlflow.artifacts.get_json(f"{run.artifact_path}/evaluation.json")
 
 
 def test_what_cannot_be_evaluated(suite: Suite) -> None:
