@@ -1,6 +1,6 @@
 """A long set through a training, an evaluation and a search: time, and memory of each program.
 
-    python benchmarks/long_training.py [--rows 1000000] [--fit-max-rows 500000] [--mixed]
+    python benchmarks/long_training.py [--rows 1000000] [--fit-max-rows 250000] [--mixed]
 
 Starts the suite on a PostgreSQL of its own and fills a training set inside it; 13 numbers and three
 classes, or with `--mixed` 30 columns, 10 of them texts of 8 values. Per model: `POST /root/ml`
@@ -236,7 +236,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the set")
-    parser.add_argument("--fit-max-rows", type=int, default=500_000, help="rows that are fitted")
+    parser.add_argument("--fit-max-rows", type=int, default=250_000, help="rows that are fitted")
     parser.add_argument("--mixed", action="store_true", help="30 columns, 10 of them texts")
     options = parser.parse_args()
     columns = columns_of_set(options.mixed)

@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
     """Seconds that `POST /train`, and `POST /root/ml` of a long set, waits for its job; then it
     answers 202 with the job."""
 
-    fit_max_rows: int = Field(default=500_000, ge=2)
+    fit_max_rows: int = Field(default=250_000, ge=2)
     """Labelled rows that a model is fitted to at most; of a set with more a sample is drawn, the
     same every time and every class in its share. Fewer of a table with more than 28 columns."""
 

@@ -20,8 +20,8 @@ from schema.samples import FIELD_TYPES, Column
 
 SEED = 42
 
-MOST_CELLS = 14_000_000
-"""Cells that a model is fitted to at most, 112 MB as numbers: a wide table's rows are fewer."""
+MOST_CELLS = 7_000_000
+"""Cells that a model is fitted to at most, 56 MB as numbers: a wide table's rows are fewer."""
 
 LEAST_OF_CLASS = 10
 """Rows that a sample keeps of a class that has them, for the folds of a search."""

@@ -32,7 +32,7 @@ class Settings(ServiceSettings):
     mlflow_workers: int = Field(default=1, ge=1, le=16)
     """Processes of the MLflow server; each takes about 300 MiB."""
 
-    fit_max_rows: int = Field(default=500_000, ge=2)
+    fit_max_rows: int = Field(default=250_000, ge=2)
     """Labelled rows that a model is fitted to at most; of a set with more a sample is drawn, the
     same every time and every class in its share. Fewer of a table with more than 28 columns."""
 
