@@ -26,7 +26,7 @@ from sklearn.model_selection import ParameterGrid, StratifiedKFold  # noqa: E402
 
 from benchmarks.small_suite import SmallSuite  # noqa: E402
 from modelkit.pipeline import build_pipeline  # noqa: E402
-from tracking.service.search import SEED  # noqa: E402
+from tracking.service.folds import SEED  # noqa: E402
 
 REACH = 2.0
 

@@ -26,7 +26,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold  # noqa: E402
 from modelkit.features import feature_frame  # noqa: E402
 from modelkit.pipeline import build_pipeline  # noqa: E402
 from tracking.domain import SearchOutcome, SearchPlan, TrainingSet  # noqa: E402
-from tracking.service.search import SEED, search  # noqa: E402
+from tracking.service.folds import SEED  # noqa: E402
+from tracking.service.search import search  # noqa: E402
 
 REACH = 1.15
 FOLDS = 5

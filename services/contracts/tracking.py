@@ -92,7 +92,9 @@ class OptimizationRequest(RequestModel):
         examples=[{"LogisticRegression": {"C": [0.1, 1], "solver": ["liblinear"]}}],
     )
     scoring: str = Field(max_length=100, description="A scikit-learn scorer", examples=["accuracy"])
-    cv: int = Field(ge=2, le=1_000, description="Folds; at most the smallest class's row count")
+    cv: int = Field(
+        ge=2, le=1_000, description="Folds; by class at most the smallest class's row count"
+    )
     dataset_name: str = Field(default=DEFAULT_DATASET, pattern=DATASET_NAME_PATTERN)
     dataset_version: int | None = Field(default=None, ge=1, lt=2**31)
     strategy: Literal["grid", "random", "halving", "tpe"] = Field(
@@ -122,6 +124,12 @@ class OptimizationRequest(RequestModel):
         le=100,
         description="Outer folds of a nested cross-validation: in each the whole search is made "
         "again without it, and what it finds is scored on it. Null: none",
+    )
+    folds: Literal["stratified", "random", "group", "time"] | None = Field(
+        default=None,
+        description="How rows are cut into folds: stratified, each class in its share; random; "
+        "group, no group in two; time, each scored on later rows than it is fitted on. Null: as "
+        "the training set was cut",
     )
     preprocessing: Preprocessing | None = Field(
         default=None, examples=[{"scaling": ["standard", "robust"]}]

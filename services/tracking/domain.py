@@ -1,7 +1,7 @@
 """The values tracking works with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
@@ -43,6 +43,7 @@ PARENT_TAG = "mlflow.parentRunId"
 FAILURE_TAG = "cellar.failure_reason"
 
 Strategy = Literal["grid", "random", "halving", "tpe"]
+FoldKind = Literal["stratified", "random", "group", "time"]
 
 FINISHED = "FINISHED"
 OPEN_STATES = frozenset({"RUNNING", "SCHEDULED"})
@@ -210,6 +211,18 @@ class Unwatched:
 
 
 @dataclass(frozen=True)
+class FoldRule:
+    """By what rows are cut into folds, where it is not as tables are cut that are only rows.
+
+    `values` (n_samples,) are whole numbers of groups, or times (numbers or datetime64) without
+    gaps; None of a `kind` that looks at neither.
+    """
+
+    kind: FoldKind
+    values: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """The loaded training set.
 
@@ -229,6 +242,7 @@ class TrainingSet:
     task: str = "classification"
     drawn_from: int | None = None
     notes: Sequence[str] = ()
+    fold_rule: FoldRule | None = None
 
     @property
     def sample_tags(self) -> dict[str, str]:
@@ -240,6 +254,32 @@ class TrainingSet:
             "cellar.rows_in_set": str(self.drawn_from),
             "cellar.sample_seed": str(SEED),
         }
+
+    @property
+    def plain_fold_kind(self) -> FoldKind:
+        """How a table is cut into folds that is only rows: by class, of numbers at random."""
+        return "random" if self.task == "regression" else "stratified"
+
+    @property
+    def fold_kind(self) -> FoldKind:
+        """How it is cut into folds."""
+        return self.plain_fold_kind if self.fold_rule is None else self.fold_rule.kind
+
+    @property
+    def fold_values(self) -> NDArray[Any]:
+        """The group or time of each row (n_samples,)."""
+        if self.fold_rule is None or self.fold_rule.values is None:
+            raise ValueError(f"Folds of the kind {self.fold_kind} look at neither group nor time.")
+        return self.fold_rule.values
+
+    def part(self, numbers: NDArray[np.int64]) -> "TrainingSet":
+        """Return the rows of these numbers, as a training set of their own."""
+        rule = self.fold_rule
+        if rule is not None and rule.values is not None:
+            rule = replace(rule, values=rule.values[numbers])
+        return replace(
+            self, rows=self.rows.iloc[numbers], labels=self.labels[numbers], fold_rule=rule
+        )
 
     @property
     def smallest_class(self) -> int:

@@ -133,7 +133,9 @@ class OptimizationService:
         check_scoring(request.scoring, task=task)
         # The connection goes back to the pool before the search: it may take minutes.
         with self._database.transaction():
-            training_set = self._training_sets.get(request.dataset_name, request.dataset_version)
+            training_set = self._training_sets.get(
+                request.dataset_name, request.dataset_version, request.folds
+            )
         for model in request.models:
             check_task(model, training_set.task, training_set.dataset_name)
         check_scoring(request.scoring, training_set.classes, task)
@@ -317,8 +319,15 @@ def run_params(outcome: SearchOutcome, training_set: TrainingSet) -> dict[str, s
         **grid,
         "grid_search_scoring": outcome.plan.scoring,
         "grid_search_cv_folds": str(outcome.plan.folds),
+        **_params_of_folds(training_set),
         **_params_of_strategy(outcome.plan),
     }
+
+
+def _params_of_folds(training_set: TrainingSet) -> dict[str, str]:
+    """Return how folds were cut; nothing where they were as of a table that is only rows."""
+    kind = training_set.fold_kind
+    return {} if kind == training_set.plain_fold_kind else {"grid_search_folds": kind}
 
 
 def _params_of_strategy(plan: SearchPlan) -> dict[str, str]:

@@ -63,6 +63,9 @@ _AVERAGED = tuple(
     for name in ("f1", "jaccard", "precision", "recall")
     for average in ("macro", "micro", "weighted")
 )
+OF_PREDICTIONS = frozenset({"accuracy", "balanced_accuracy", "matthews_corrcoef", *_AVERAGED})
+"""Scorers of any classes that look at what was said alone, and not at how probable it was."""
+
 _CLASSIFICATION = (
     "accuracy",
     "balanced_accuracy",

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from modelkit.features import columns_of
 from modelkit.pipeline import build_pipeline, forget_rare_texts
@@ -29,12 +28,10 @@ from tracking.domain import (
 from tracking.errors import NothingFinished, SearchFailed
 from tracking.service.fold_fits import Folds, FoldScores, shortened
 from tracking.service.fold_workers import FoldWorkers, Task
+from tracking.service.folds import folds_of, scored_labels
 from tracking.service.scoring import ErrorScorer, FoldScorer, error_metrics, weighted_metrics
 from tracking.service.search_space import Values
 from tracking.service.strategies import Round, rounds_of
-
-SEED = 42
-"""Seeds the shuffling of the folds; the estimators have their own in the registry."""
 
 NESTED_MEAN = "model_nested_cv_mean"
 NESTED_STD = "model_nested_cv_std"
@@ -92,14 +89,9 @@ def _with_honest_score(
     plan = outcome.plan
     scorer = scorer_of(plan, training_set)
     scores, processor_s = [], outcome.workers_processor_s
-    outer_folds = folds_of(training_set.labels, training_set.task, plan.nested_folds or 0)
+    outer_folds = folds_of(training_set, plan.nested_folds or 0)
     for number, (searched_on, scored_on) in enumerate(outer_folds, 1):
-        part = replace(
-            training_set,
-            rows=training_set.rows.iloc[searched_on],
-            labels=training_set.labels[searched_on],
-        )
-        course = begun(part, _OuterFold(watcher, number))
+        course = begun(training_set.part(searched_on), _OuterFold(watcher, number))
         course.run()
         try:
             found = course.outcome()
@@ -157,12 +149,6 @@ def scorer_of(plan: SearchPlan, training_set: TrainingSet) -> Any:
     if training_set.task == "regression":
         return ErrorScorer(plan.scoring)
     return FoldScorer(plan.scoring, training_set.labels)
-
-
-def folds_of(labels: NDArray[Any], task: str, count: int) -> Folds:
-    """Return the folds of so many labels, of classes with each in its share."""
-    kind = KFold if task == "regression" else StratifiedKFold
-    return list(kind(count, shuffle=True, random_state=SEED).split(labels, labels))
 
 
 @dataclass(frozen=True)
@@ -259,13 +245,10 @@ class _Course:
 
     def _folds(self, rows: NDArray[np.int64] | None) -> Folds:
         """Return row numbers of the training set, among `rows` only."""
-        labels = self._training_set.labels
-        labels = labels if rows is None else labels[rows]
-        self._labels[None if rows is None else len(rows)] = labels
-        folds = folds_of(labels, self._training_set.task, self._plan.folds)
-        if rows is None:
-            return folds
-        return [(rows[fitted_on], rows[scored_on]) for fitted_on, scored_on in folds]
+        folds = folds_of(self._training_set, self._plan.folds, rows)
+        count = None if rows is None else len(rows)
+        self._labels[count] = scored_labels(self._training_set, folds)
+        return folds
 
     def _pipeline(self, values: Mapping[str, Any]) -> Any:
         return build_pipeline(

@@ -13,6 +13,7 @@ from modelkit.validation import WHAT_IT_PREDICTS, check_grid
 from servicekit.errors import Detail
 from tracking.domain import SearchPlan, TrainingSet
 from tracking.errors import InvalidSearch
+from tracking.service.folds import folds_of, folds_problem
 from tracking.service.search_plans import plan_of
 from tracking.service.search_space import distributions, ends
 from tracking.service.strategies import planned_candidates
@@ -88,7 +89,11 @@ def check_rows(request: OptimizationRequest, training_set: TrainingSet) -> None:
 
     Of a regression each fold must hold two rows: one alone has no r2. The same goes for the folds
     within the outer ones of a nested cross-validation, and within those a calibration learns from.
+    Where folds follow something else than the classes, those are looked at that there will be.
     """
+    if training_set.fold_kind != training_set.plain_fold_kind:
+        _check_folds(request, training_set)
+        return
     regression = training_set.task == "regression"
     rows = len(training_set.labels) // 2 if regression else training_set.smallest_class
     what = "so that every fold has two rows" if regression else "the rows of the rarest class"
@@ -109,6 +114,26 @@ def check_rows(request: OptimizationRequest, training_set: TrainingSet) -> None:
             f"needs {CALIBRATION_FOLDS} rows of each class beside a fold; the rarest class has too"
             f" few for cv {request.cv}",
         )
+
+
+def _check_folds(request: OptimizationRequest, training_set: TrainingSet) -> None:
+    plans = [plan_of(request, model) for model in request.models]
+    outer = request.nested_cv
+    parts = [training_set]
+    if outer is not None:
+        problem = folds_problem(training_set, outer, plans)
+        if problem:
+            raise _refused("nested_cv", f"{problem} ({training_set.fold_kind} folds)")
+        parts += [training_set.part(rows) for rows, _ in folds_of(training_set, outer)]
+    for number, part in enumerate(parts):
+        problem = folds_problem(part, request.cv, plans)
+        if problem:
+            where = f" beside outer fold {number} of {outer}" if number else ""
+            raise _refused(
+                "cv",
+                f"{problem}{where} ({training_set.fold_kind} folds); take fewer, or others by"
+                " 'folds'",
+            )
 
 
 def _rows_left(rows: int, folds: int) -> int:

@@ -73,7 +73,9 @@ class SearchJob:
         """
         request, content_hash = asked_of(stored)
         with self._database.transaction():
-            training_set = self._training_sets.get(request.dataset_name, request.dataset_version)
+            training_set = self._training_sets.get(
+                request.dataset_name, request.dataset_version, request.folds
+            )
         if training_set.content_hash != content_hash:
             raise SetChanged(
                 "The training set was loaded anew after the search was asked for: ask again."

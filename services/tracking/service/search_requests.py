@@ -29,6 +29,7 @@ class SearchRequests:
         asked = {
             **request.model_dump(),
             "dataset_version": training_set.dataset_version,
+            "folds": training_set.fold_kind,
             CONTENT_HASH: training_set.content_hash,
         }
         return self._jobs.submit(KIND, asked, training_set.dataset_name)

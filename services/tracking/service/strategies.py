@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking.domain import SearchPlan, TrainingSet
+from tracking.service.folds import folds_problem
 from tracking.service.search_space import (
     Values,
     all_candidates,
@@ -93,12 +94,16 @@ class Halving:
         self, plan: SearchPlan, training_set: TrainingSet, candidates: Sequence[Values]
     ) -> None:
         self._candidates = list(candidates)
+        self._plan = plan
         self._folds = plan.folds
         self._seed = plan.seed
         self._training_set = training_set
         count, rows = len(self._candidates), len(training_set.labels)
         groups = max(1, len(training_set.classes))
-        halvings = min(_whole_log(count), _whole_log(rows // (FEWEST_ROWS * self._folds * groups)))
+        most = min(_whole_log(count), _whole_log(rows // (FEWEST_ROWS * self._folds * groups)))
+        halvings = 0
+        while halvings < most and self._can_be_cut(KEPT_SHARE ** -(halvings + 1)):
+            halvings += 1
         #: How many candidates each round has.
         self.counts = [math.ceil(count / KEPT_SHARE**place) for place in range(halvings + 1)]
 
@@ -112,6 +117,14 @@ class Halving:
             scores = yield Round(left, None if place == last else self._rows(share))
             order = np.argsort(-np.nan_to_num(np.array(scores), nan=-math.inf), kind="stable")
             left = [left[index] for index in order]
+
+    def _can_be_cut(self, share: float) -> bool:
+        """Tell whether so small a share of the rows has folds; by class it always does."""
+        training_set = self._training_set
+        if training_set.fold_kind == training_set.plain_fold_kind:
+            return True
+        rows = self._rows(share)
+        return folds_problem(training_set, self._plan.folds, [self._plan], rows) is None
 
     def _rows(self, share: float) -> NDArray[np.int64]:
         labels = self._training_set.labels

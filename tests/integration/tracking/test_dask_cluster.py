@@ -15,7 +15,7 @@ import pytest
 from distributed import Client
 
 from tests.support.running_suite import ROOT, free_ports
-from tracking.domain import Candidate, SearchOutcome, SearchPlan, TrainingSet
+from tracking.domain import Candidate, FoldRule, SearchOutcome, SearchPlan, TrainingSet
 from tracking.errors import ClusterUnavailable, SearchFailed
 from tracking.service.search import search
 
@@ -137,6 +137,17 @@ def test_every_strategy_has_its_outcome_there(
     plan = replace(PLAN, strategy=strategy, n_candidates=4)
 
     assert figures(search(plan, rows, dask_address=cluster.address)) == figures(search(plan, rows))
+
+
+def test_folds_by_time_have_their_outcome_there(cluster: Cluster, rows: TrainingSet) -> None:
+    days = np.random.default_rng(1).permutation(len(rows.labels))
+    by_time = replace(rows, fold_rule=FoldRule("time", days))
+    plan = replace(PLAN, nested_folds=2)
+
+    found = search(plan, by_time, dask_address=cluster.address)
+
+    assert figures(found) == figures(search(plan, by_time))
+    assert found.metrics != search(plan, rows).metrics
 
 
 def test_a_worker_that_is_killed_costs_no_result(cluster: Cluster, rows: TrainingSet) -> None:

@@ -35,13 +35,14 @@ from tracking.errors import InvalidSearch, NothingFinished, SearchFailed, Unknow
 from tracking.service.candidates import candidates_csv, candidates_svg
 from tracking.service.fold_fits import FoldScores
 from tracking.service.fold_workers import FoldWorkers
+from tracking.service.folds import SEED
 from tracking.service.scoring import (
     check_scoring,
     error_metrics,
     scorer_names,
     weighted_metrics,
 )
-from tracking.service.search import SEED, search
+from tracking.service.search import search
 from tracking.service.search_checks import check_request, check_rows
 from tracking.service.search_plans import plan_of
 from tracking.service.search_space import candidate_count
