@@ -114,8 +114,8 @@ class OptimizationRequest(RequestModel):
         default=None,
         gt=0,
         le=604_800,
-        description="Seconds per model after which no further candidate is begun; those that have "
-        "finished count. Null: no end",
+        description="Seconds per model, of a job those of all attempts, after which no further "
+        "candidate is begun; those that have finished count. Null: no end",
     )
     seed: int = Field(default=42, ge=0, lt=2**32, description="Of what is drawn")
     nested_cv: int | None = Field(

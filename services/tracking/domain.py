@@ -111,7 +111,8 @@ class SearchPlan:
     grid : by name the values to try, or a distribution (`search_space.Distribution`), as they came
         in the JSON request.
     n_candidates : how many are drawn; None: the strategy's own number.
-    time_budget_s : seconds after which no further candidate is begun; None: no end.
+    time_budget_s : seconds, of all attempts, after which no further candidate is begun; None: no
+        end.
     seed : of drawn candidates and rows.
     nested_folds : outer folds of a nested cross-validation; None: none.
     """
@@ -189,6 +190,9 @@ class SearchWatcher(Protocol):
     def stopping(self) -> bool:
         """Say, before each candidate, whether to begin none any more and keep what is finished."""
 
+    def spent_s(self, model_name: str) -> float:
+        """Return the seconds for which earlier attempts have searched a model."""
+
 
 class Unwatched:
     """The watcher of a search that nobody follows."""
@@ -208,6 +212,10 @@ class Unwatched:
     def stopping(self) -> bool:
         """Go on."""
         return False
+
+    def spent_s(self, model_name: str) -> float:
+        """Know of no earlier attempt."""
+        return 0.0
 
 
 @dataclass(frozen=True)

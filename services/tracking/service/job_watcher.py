@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 PAUSE_S = 0.1
 """Between two transactions. A kill costs at most the candidates of that time."""
 
+HEARTBEAT_S = 2.0
+"""After which the time that was spent is written though no candidate has finished. A kill costs a
+time budget at most so much."""
+
 PATIENCE_S = 30.0
 """How long the end of a search waits for PostgreSQL."""
 
@@ -42,6 +46,8 @@ class ModelProgress:
 
     `scores` has the mean score of each candidate in the order they finished, None where a fold
     failed, and `best_scores` what was best by then; both without those of outer folds.
+
+    `spent_s` is the time of earlier attempts, until the search is over in this one, too.
     """
 
     planned: int | None = None
@@ -51,6 +57,18 @@ class ModelProgress:
     scores: list[float | None] = field(default_factory=list)
     best_scores: list[float | None] = field(default_factory=list)
     over: bool = False
+    spent_s: float = 0.0
+    began_s: float | None = None
+
+    def end(self) -> None:
+        """Count its time, once."""
+        self.spent_s, self.began_s, self.over = self.searched_s, None, True
+
+    @property
+    def searched_s(self) -> float:
+        """Seconds for which it has been searched, in all attempts."""
+        this_s = 0.0 if self.began_s is None else time.monotonic() - self.began_s
+        return self.spent_s + this_s
 
     def share(self, count: int) -> float:
         """Return which share of it `count` candidates are."""
@@ -76,7 +94,11 @@ class JobWatcher:
         open_scope: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         self._job = job
-        self._models = {model: ModelProgress() for model in models}
+        earlier = (job.result or {}).get("models", {})
+        self._models = {
+            model: ModelProgress(spent_s=earlier.get(model, {}).get("spent_s", 0.0))
+            for model in models
+        }
         self._kept = {(item.model_name, item.key): item for item in kept}
         self._progress = progress
         self._runs = runs
@@ -98,16 +120,22 @@ class JobWatcher:
             for name, model in self._models.items():
                 if name == model_name:
                     break
-                model.over = True
+                model.end()
             self._models[model_name].planned = candidates
+            self._models[model_name].began_s = time.monotonic()
             self._message = f"searches {model_name}"
         self._told.put(None)
 
     def over(self, model_name: str) -> None:
         """Hear that a model's search has ended."""
         with self._lock:
-            self._models[model_name].over = True
+            self._models[model_name].end()
         self._told.put(None)
+
+    def spent_s(self, model_name: str) -> float:
+        """Return for how many seconds earlier attempts have searched a model."""
+        with self._lock:
+            return self._models[model_name].spent_s
 
     def known(self, model_name: str, key: str) -> Mapping[str, Any] | None:
         """Return the scores that an earlier attempt has kept, or None."""
@@ -145,7 +173,7 @@ class JobWatcher:
         with self._lock:
             self._message = message
             for model in self._models.values():
-                model.over = True
+                model.end()
         self._closing.set()
         self._told.put(None)
         self._thread.join(PATIENCE_S)
@@ -177,12 +205,18 @@ class JobWatcher:
     def _write(self) -> None:
         while not self._given_up.is_set():
             closing = self._closing.is_set()
-            batch = [] if closing else [self._told.get()]
+            batch = [] if closing else [self._next()]
             while not self._told.empty():
                 batch.append(self._told.get())
             if not self._flush([item for item in batch if item is not None]) or closing:
                 return
             self._closing.wait(PAUSE_S)
+
+    def _next(self) -> KeptCandidate | None:
+        try:
+            return self._told.get(timeout=HEARTBEAT_S)
+        except queue.Empty:
+            return None
 
     def _flush(self, batch: Sequence[KeptCandidate]) -> bool:
         """Write a batch through an outage; False where there is nothing more to write."""
@@ -218,6 +252,7 @@ class JobWatcher:
                     "best": dict(model.best.values) if model.best else None,
                     "scores": list(model.scores),
                     "best_scores": list(model.best_scores),
+                    "spent_s": round(model.searched_s, 1),
                 }
                 for name, model in models.items()
             }

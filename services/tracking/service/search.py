@@ -62,7 +62,9 @@ def search(
         The Dask cluster does not answer.
     """
     watcher = watcher or Unwatched()
-    ends_at = None if plan.time_budget_s is None else time.monotonic() + plan.time_budget_s
+    ends_at = None
+    if plan.time_budget_s is not None:
+        ends_at = time.monotonic() + plan.time_budget_s - watcher.spent_s(plan.model_name)
 
     def begun(rows: TrainingSet, by: SearchWatcher) -> _Course:
         return _Course(plan, rows, jobs, by, ends_at, dask_address)
@@ -139,6 +141,9 @@ class _OuterFold:
 
     def stopping(self) -> bool:
         return self._watcher.stopping()
+
+    def spent_s(self, model_name: str) -> float:
+        return self._watcher.spent_s(model_name)
 
     def _own(self, key: str) -> str:
         return json.dumps({**json.loads(key), "outer_fold": self._number}, sort_keys=True)
@@ -238,10 +243,13 @@ class _Course:
         if self._watcher.stopping():
             self.stopped = CANCELLED
         # The first candidate is begun in any case: without one there is no outcome.
-        elif self._begun and self._ends_at is not None and time.monotonic() > self._ends_at:
+        elif (self._begun or self._found) and self._is_late():
             self.stopped = OUT_OF_TIME
         self._begun += 1
         return self.stopped is None
+
+    def _is_late(self) -> bool:
+        return self._ends_at is not None and time.monotonic() > self._ends_at
 
     def _folds(self, rows: NDArray[np.int64] | None) -> Folds:
         """Return row numbers of the training set, among `rows` only."""

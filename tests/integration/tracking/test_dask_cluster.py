@@ -113,6 +113,10 @@ class Watcher:
         """Whether told to stop."""
         return self.stop
 
+    def spent_s(self, model_name: str) -> float:
+        """There was no earlier attempt."""
+        return 0.0
+
 
 def figures(outcome: SearchOutcome) -> Any:
     """Return all of an outcome but times."""

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any, cast
 
 import pytest
@@ -81,11 +83,15 @@ def tried(score: float | None, **more: Any) -> Candidate:
 
 
 def watching(
-    store: Store, runs: Runs, kept: Sequence[KeptCandidate] = (), models: Sequence[str] = ("A", "B")
+    store: Store,
+    runs: Runs,
+    kept: Sequence[KeptCandidate] = (),
+    models: Sequence[str] = ("A", "B"),
+    job: Job = JOB,
 ) -> JobWatcher:
     """Return a watcher of two models' search."""
     return JobWatcher(
-        JOB, models, kept, cast(SearchProgress, store), cast(CandidateRuns, runs), nullcontext
+        job, models, kept, cast(SearchProgress, store), cast(CandidateRuns, runs), nullcontext
     )
 
 
@@ -103,6 +109,7 @@ def test_candidates_are_kept_counted_and_logged() -> None:
     assert [item.key for item in store.kept] == ["a1", "a2", "b1"] == runs.logged
     progress, message, result = store.reports[-1]
     assert (progress, message) == (job_watcher.SEARCHED, "logs")
+    assert all(model.pop("spent_s") >= 0 for model in result["models"].values())
     assert result["models"] == {
         "A": {
             "done": 2,
@@ -168,6 +175,37 @@ def test_what_was_kept_is_given_back_and_counts_as_done_but_not_as_time() -> Non
     watcher.done("A", "a2", tried(0.6), {})
     watcher.close("logs")
     assert ([item.key for item in store.kept], runs.logged) == (["a2"], ["a2"])
+
+
+def test_the_time_of_all_attempts_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [100.0]
+    monkeypatch.setattr(job_watcher.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(job_watcher, "HEARTBEAT_S", 0.01)
+    store = Store()
+    earlier = {"models": {"A": {"done": 3, "spent_s": 7.5}}, "run_ids": {}}
+    watcher = watching(store, Runs(), job=replace(JOB, result=earlier))
+
+    def told(seconds: float) -> Any:
+        """Return what is written without anybody saying a word, once it is so much in all."""
+        deadline_s = perf_counter() + 60
+        while perf_counter() < deadline_s:
+            models = store.reports[-1][2]["models"] if store.reports else {}
+            if sum(model["spent_s"] for model in models.values()) == seconds:
+                return {name: model["spent_s"] for name, model in models.items()}
+        raise AssertionError(store.reports[-1:])
+
+    assert (watcher.spent_s("A"), watcher.spent_s("B")) == (7.5, 0.0)
+    watcher.begun("A", 9)
+    now_s[0] += 3
+    assert told(10.5) == {"A": 10.5, "B": 0.0}
+    watcher.over("A")
+    now_s[0] += 50
+    watcher.begun("B", 2)
+    now_s[0] += 1
+    assert told(11.5) == {"A": 10.5, "B": 1.0}
+    watcher.close("logs")
+    now_s[0] += 9
+    assert told(11.5) and store.reports[-1][1] == "logs"
 
 
 def test_it_says_stop_when_the_attempt_is_not_wanted() -> None:

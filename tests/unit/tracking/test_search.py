@@ -437,12 +437,18 @@ def test_a_scorer_that_refuses_the_target_says_why(numbers: TrainingSet) -> None
 class Notebook:
     """A watcher that writes everything down, knows what it is told to, and can stop a search."""
 
-    def __init__(self, known: dict[str, dict[str, Any]] | None = None, most: int = 10_000) -> None:
+    def __init__(
+        self,
+        known: dict[str, dict[str, Any]] | None = None,
+        most: int = 10_000,
+        spent_s: float = 0.0,
+    ) -> None:
         self.planned: list[int | None] = []
         self.kept: dict[str, dict[str, Any]] = {}
         self.candidates: list[Candidate] = []
         self._known = known or {}
         self._most = most
+        self._spent_s = spent_s
 
     def begun(self, model_name: str, candidates: int | None) -> None:
         self.planned.append(candidates)
@@ -458,6 +464,9 @@ class Notebook:
 
     def stopping(self) -> bool:
         return len(self.kept) >= self._most
+
+    def spent_s(self, model_name: str) -> float:
+        return self._spent_s
 
 
 def as_found(outcome: SearchOutcome) -> tuple[Any, ...]:
@@ -609,6 +618,22 @@ def test_when_time_runs_out_the_finished_candidates_count(rows: TrainingSet) -> 
     assert search(replace(plan, time_budget_s=60), rows).stopped is None
     in_processes = search(plan, rows, 2)
     assert in_processes.stopped == "time budget" and as_found(in_processes) == as_found(found)
+
+
+@pytest.mark.parametrize("strategy", PLANS)
+def test_the_time_of_earlier_attempts_counts(rows: TrainingSet, strategy: str) -> None:
+    plan = replace(PLANS[strategy], time_budget_s=600)
+    cut = Notebook(most=3)
+    part = search(plan, rows, watcher=cut)
+    later = Notebook(cut.kept, spent_s=601)
+    found = search(plan, rows, watcher=later)
+    assert found.stopped == "time budget" and not later.kept
+    assert as_found(found) == as_found(part)
+    assert search(plan, rows, watcher=Notebook(cut.kept, spent_s=1)).stopped is None
+    # Where nothing has finished one candidate is tried all the same.
+    nothing = Notebook(spent_s=601)
+    assert search(plan, rows, watcher=nothing).stopped == "time budget"
+    assert len(nothing.kept) == 1
 
 
 def test_a_search_stopped_before_it_found_anything_says_so(rows: TrainingSet) -> None:
