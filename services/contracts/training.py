@@ -19,7 +19,10 @@ class TrainRequest(RequestModel):
     """What to train, on the rows given here or on a stored training set."""
 
     data: list[Any] | None = Field(
-        default=None, min_length=1, description="Rows of numbers, null where a value is missing"
+        default=None,
+        min_length=1,
+        description="Rows: lists of values, or objects by column. Of a column "
+        "all numbers, true/false, text, or ISO dates and times; null where a value is missing",
     )
     target: list[Any] | None = Field(
         default=None,
@@ -27,7 +30,10 @@ class TrainRequest(RequestModel):
         description="Of each row the class, a whole number or text; a number for a regression",
     )
     columns: list[ColumnName] | None = Field(
-        default=None, min_length=1, max_length=10_000, description="Names; default x0, x1, ..."
+        default=None,
+        min_length=1,
+        max_length=10_000,
+        description="Names; default those of the first object, else x0, x1, ...",
     )
     dataset_name: str | None = Field(
         default=None,

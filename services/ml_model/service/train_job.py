@@ -10,7 +10,9 @@ from jobkit.service.job_runs import JobRuns
 from ml_model.repository.sets import SqlSets
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.version_training import LabelledRows, Plan, Source, VersionTraining, labelled
+from modelkit.features import typed_frame
 from modelkit.holding_back import held_back_rows, strata_of
+from modelkit.input_rows import InputColumn
 from modelkit.registry import get_entry
 from schema.sets import SetChanged
 from servicekit.database import Database
@@ -70,7 +72,11 @@ class TrainJob:
 
     def _given(self, request: Mapping[str, Any]) -> Read:
         columns, labels = request["columns"], request[TARGET]
-        features = pd.DataFrame(request["data"], columns=columns, dtype="float64")
+        if "types" in request:
+            typed = [InputColumn(*pair) for pair in zip(columns, request["types"], strict=True)]
+            features = typed_frame(request["data"], typed)
+        else:
+            features = pd.DataFrame(request["data"], columns=columns, dtype="float64")
         target_name = TARGET
         while target_name in columns:
             target_name += "_"

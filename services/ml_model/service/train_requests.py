@@ -8,13 +8,15 @@ from jobkit.service.jobs import JobService
 from ml_model.service.dataset_loading import DatasetLoading
 from ml_model.service.job_waiting import JobWaiting
 from ml_model.service.model_terms import as_number
-from modelkit.input_rows import InputColumn, InputRows, InvalidRows
+from modelkit.inferred_columns import inferred_columns
+from modelkit.input_rows import InputRows, InvalidRows
 from modelkit.registry import get_entry
 from modelkit.validation import check_hyperparameters, check_task
 from servicekit.errors import Detail
 
 MOST_DETAILS = 20
 MOST_CLASSES = 1_000
+LONGEST_NAME = 200
 
 
 class TrainRequests:
@@ -32,24 +34,33 @@ class TrainRequests:
         columns: Sequence[str] | None,
         model: Mapping[str, Any],
     ) -> Job:
-        """Train on rows of numbers (None is missing) and their labels; see `train_on_dataset`.
+        """Train on rows and their labels; see `train_on_dataset`.
 
-        Labels are classes or, for a model of a regression, numbers.
+        Rows are lists of values in the order of `columns`, or objects by column; None is missing.
+        What a column is follows from its values, see `inferred_columns`. Labels are classes or,
+        for a model of a regression, numbers.
 
         Raises
         ------
         InvalidRows
-            Rows of different lengths, a value that is no number, or labels that are missing, too
-            few, of several types, no classes or no numbers.
+            Rows of different lengths or keys, a value that is not what its column is, or labels
+            that are missing, too few, of several types, no classes or no numbers.
         ModelNotFound, HyperparametersRefused
         """
         check_hyperparameters(model["model_name"], model["hyperparameters"])
         names = _column_names(rows, columns)
-        problems = InputRows([InputColumn(name, "double", required=False) for name in names])
-        problems.from_lists(rows)
+        inferred = inferred_columns(rows, names)
+        if isinstance(rows[0], dict):
+            InputRows(inferred).from_records(rows, path="data")
+            rows = [[row[name] for name in names] for row in rows]
+        else:
+            InputRows(inferred).from_lists(rows)
         task = get_entry(model["model_name"]).task
         labels = (_labels if task == "classification" else _numbers)(target, len(rows))
         request = {**model, "columns": names, "data": list(rows), "target": labels}
+        types = [column.type for column in inferred]
+        if set(types) != {"double"}:
+            request["types"] = types
         return self._run(request, None)
 
     def train_on_dataset(
@@ -81,12 +92,16 @@ class TrainRequests:
 
 
 def _column_names(rows: Sequence[Any], columns: Sequence[str] | None) -> list[str]:
-    """Return the given names, or x0, x1 ... as scikit-learn has them."""
+    """Return the given names, else an object's, else x0, x1 ... as scikit-learn has them."""
     if columns is None:
         first = rows[0] if rows else None
-        if not isinstance(first, list) or not first:
-            raise _refused("data.0", "must be a list of numbers")
-        return [f"x{number}" for number in range(len(first))]
+        if not isinstance(first, list | dict) or not first:
+            raise _refused("data.0", "must be a list of values, or an object of columns and values")
+        if isinstance(first, list):
+            return [f"x{number}" for number in range(len(first))]
+        if any(not 0 < len(name) <= LONGEST_NAME for name in first):
+            raise _refused("data.0", f"has a column name that is not 1 to {LONGEST_NAME} long")
+        return list(first)
     repeated = {name for name in columns if list(columns).count(name) > 1}
     if repeated:
         raise _refused("columns", f"{sorted(repeated)[0]!r} is given more than once")

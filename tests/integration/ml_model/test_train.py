@@ -1,5 +1,6 @@
 """`POST /train`: rows or a stored dataset in, a registered version out."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,53 @@ def test_rows_give_a_version(lab: JobsLab) -> None:
     assert answer["model_uri"] in answer["message"]
 
 
+PEOPLE: list[dict[str, Any]] = [
+    {
+        "born on": None if place % 11 == 5 else f"{1980 + place % 7}-03-{1 + place % 28:02d}",
+        "town": None if place % 9 == 4 else ["Lund", "Köln", "東京"][place % 3],
+        "member": None if place % 13 == 6 else place % 2 == 0,
+        "height": None if place % 10 == 3 else 1.5 + place % 5 / 10,
+    }
+    for place in range(60)
+]
+JOINED = [["no", "yes"][place % 3 == 0] for place in range(60)]
+
+
+@pytest.mark.parametrize("form", ["records", "lists"])
+def test_rows_of_several_kinds_give_a_version(lab: JobsLab, form: str) -> None:
+    names = list(PEOPLE[0])
+    lists = {"data": [list(person.values()) for person in PEOPLE], "columns": names}
+    given = {"data": PEOPLE} if form == "records" else lists
+    name = f"people from {form}"
+    answer = train(lab, **given, target=JOINED, registered_model_name=name, **TREE)
+    assert answer["status"] == "success"
+    assert answer["trained_rows"] + answer["drift_sample_rows"] == 60
+    assert answer["metrics"]["accuracy"] > 0.6
+    types = ["datetime", "string", "boolean", "double"]
+    if form == "records":
+        # As this client writes an object.
+        names, types = map(list, zip(*sorted(zip(names, types, strict=True)), strict=True))
+    assert lab.job(answer["job_id"])["request"]["types"] == types
+    [(columns, sample)] = lab.database.rows(
+        "SELECT s.input_schema, v.drift_sample_id FROM serving_models s"
+        " JOIN model_versions v ON s.model_version_id = v.id WHERE v.registered_name = %s",
+        (name,),
+    )
+    assert [(column["name"], column["type"]) for column in columns] == list(
+        zip(names, types, strict=True)
+    )
+    # The proxy does not say that it is UTF-8.
+    kept = json.loads(artifact(lab, sample).content)
+    assert kept["columns"] == names
+    assert all(dict(zip(names, row, strict=True)) in PEOPLE for row in kept["rows"])
+    body = {"data": [PEOPLE[0], {**PEOPLE[1], "born on": None}], "registered_model_name": name}
+    said = lab.ask("POST", "/inference", body)
+    assert said["predictions"] == ["yes", "no"]
+    body["data"] = [{**PEOPLE[0], "town": 3}]
+    status, refused = lab.send("POST", "/inference", body)
+    assert (status, refused["details"][0]["path"]) == (400, "data.0.town")
+
+
 def test_a_stored_dataset_is_loaded_first(lab: JobsLab) -> None:
     answer = train(lab, dataset_name="iris", registered_model_name="from_dataset", **TREE)
     assert (answer["trained_rows"], answer["drift_sample_rows"]) == (72, 18)
@@ -169,6 +217,15 @@ def test_a_failed_fit_is_told_and_recorded(lab: JobsLab) -> None:
         ({"data": [[1, 2], 3, [4, 5]]}, 400, "data.1"),
         ({"data": [[], [], []]}, 400, "data.0"),
         ({"data": []}, 400, "data"),
+        ({"data": [{}, {}, {}]}, 400, "data.0"),
+        ({"data": [{"": 1}, {"": 2}, {"": 3}]}, 400, "data.0"),
+        ({"data": [{"a": 1}, {"b": 2}, {"a": 3}]}, 400, "data.1.a"),
+        ({"data": [{"a": 1}, [2], {"a": 3}]}, 400, "data.1"),
+        ({"data": [{"a": 1}, {"a": {}}, {"a": 3}]}, 400, "data.1.a"),
+        ({"data": [["a"], [True], ["c"]]}, 400, "must be text, not true or false"),
+        ({"data": [[True], [1], [False]]}, 400, "must be true or false, not the number 1"),
+        ({"data": [["a\0"], ["b"], ["c"]]}, 400, "NUL"),
+        ({"data": [{"a": 1}] * 3, "columns": ["b"]}, 400, "data.0.b"),
         ({"target": [0, 1]}, 400, "target"),
         ({"target": [0, None, 1]}, 400, "target.1"),
         ({"target": [0, 1.5, 1]}, 400, "target.1"),
