@@ -68,6 +68,12 @@ class Preprocessing(RequestModel):
     scaling: list[Literal["standard", "minmax", "robust", "none"]] | None = Field(
         default=None, min_length=1, description="Of numbers; standard unless searched"
     )
+    category_imputation: list[Literal["constant", "most_frequent"]] | None = Field(
+        default=None,
+        min_length=1,
+        description="For missing texts; constant, which makes missing a category of its own, unless"
+        " searched",
+    )
     category_encoding: list[Literal["one_hot", "ordinal"]] | None = Field(
         default=None, min_length=1, description="Of texts; one_hot unless searched"
     )

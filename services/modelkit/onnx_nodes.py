@@ -21,7 +21,6 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import ElasticNet, Lasso, Ridge
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -37,7 +36,6 @@ MOST_NEIGHBOURS = 10_000
 
 def register() -> None:
     """Make skl2onnx use the nodes of this module, in this process."""
-    update_registered_converter(SimpleImputer, "CellarImputer", _same_shape, _imputer)
     for nodes, estimators in (
         (_logistic, (SklearnLogisticRegression, LogisticRegression)),
         (_linear_scores, (LinearSVC,)),
@@ -137,7 +135,8 @@ def _labels_and_scores(scope: Any, model: Any, inputs: Any, custom_parsers: Any 
     return _parse_sklearn_simple_model(scope, model, inputs, custom_parsers)
 
 
-def _same_shape(operator: Any) -> None:
+def number_imputer_shapes(operator: Any) -> None:
+    """Say what a SimpleImputer of numbers gives."""
     taken = operator.inputs[0].type
     operator.outputs[0].type = DoubleTensorType(taken.shape)
 
@@ -150,7 +149,8 @@ def _classifier_shapes(operator: Any) -> None:
     operator.outputs[1].type = DoubleTensorType([count, len(classes)])
 
 
-def _imputer(scope: Any, operator: Any, container: Any) -> None:
+def number_imputer(scope: Any, operator: Any, container: Any) -> None:
+    """Write the nodes of a SimpleImputer of numbers."""
     nodes = Nodes(scope, operator, container)
     imputer = nodes.estimator
     statistics = np.asarray(imputer.statistics_, dtype=np.float64)

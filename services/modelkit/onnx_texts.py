@@ -1,4 +1,4 @@
-"""ONNX nodes for encoded text (one-hot, ordinal) with missing, rare and unknown values.
+"""ONNX nodes for text: imputed, encoded (one-hot, ordinal), missing, rare and unknown.
 
 skl2onnx's own nodes stop at a value that the encoder does not know, where scikit-learn counts it
 as a rare one or as none, and they know no missing text. They stay in use for all other encoders.
@@ -18,14 +18,16 @@ from skl2onnx.shape_calculators.one_hot_encoder import (
 from skl2onnx.shape_calculators.ordinal_encoder import (
     calculate_sklearn_ordinal_encoder_output_shapes,
 )
+from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from modelkit.onnx_nodes import Nodes
+from modelkit.onnx_nodes import Nodes, number_imputer, number_imputer_shapes
 from modelkit.servable import MISSING_TEXT
 
 
 def register() -> None:
     """Make skl2onnx use the nodes of this module, in this process."""
+    update_registered_converter(SimpleImputer, "CellarImputer", _imputer_shapes, _imputer)
     update_registered_converter(OneHotEncoder, "CellarOneHotEncoder", _shapes, _encoder)
     update_registered_converter(
         OrdinalEncoder, "CellarOrdinalEncoder", _ordinal_shapes, _ordinal_encoder
@@ -48,7 +50,7 @@ def _encoder(scope: Any, operator: Any, container: Any) -> None:
     nodes = Nodes(scope, operator, container, texts=True)
     blocks = []
     for text, (place_of, columns, unknown) in zip(
-        nodes.inputs, _places(nodes.estimator), strict=True
+        _columns(nodes, operator), _places(nodes.estimator), strict=True
     ):
         place = _place(nodes, text, place_of, unknown)
         # One row per place, and one without a 1 for what is in no column.
@@ -63,7 +65,7 @@ def _ordinal_shapes(operator: Any) -> None:
         calculate_sklearn_ordinal_encoder_output_shapes(operator)
         return
     count = operator.inputs[0].get_first_dimension()
-    operator.outputs[0].type = DoubleTensorType([count, len(operator.inputs)])
+    operator.outputs[0].type = DoubleTensorType([count, _width(operator)])
 
 
 def _ordinal_encoder(scope: Any, operator: Any, container: Any) -> None:
@@ -74,7 +76,9 @@ def _ordinal_encoder(scope: Any, operator: Any, container: Any) -> None:
     unknown = int(nodes.estimator.unknown_value)
     numbers = [
         nodes("Cast", _place(nodes, text, place_of, unknown), to=TensorProto.DOUBLE)
-        for text, (place_of, _, _) in zip(nodes.inputs, _places(nodes.estimator), strict=True)
+        for text, (place_of, _, _) in zip(
+            _columns(nodes, operator), _places(nodes.estimator), strict=True
+        )
     ]
     nodes("Concat", *numbers, axis=1, output=nodes.outputs[0])
 
@@ -92,6 +96,46 @@ def _place(nodes: Nodes, text: str, place_of: dict[str, int], unknown: int) -> s
     )
 
 
+def _imputer_shapes(operator: Any) -> None:
+    if not isinstance(operator.inputs[0].type, StringTensorType):
+        number_imputer_shapes(operator)
+        return
+    count = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = StringTensorType([count, _width(operator)])
+
+
+def _imputer(scope: Any, operator: Any, container: Any) -> None:
+    if not isinstance(operator.inputs[0].type, StringTensorType):
+        number_imputer(scope, operator, container)
+        return
+    nodes = Nodes(scope, operator, container, texts=True)
+    if nodes.estimator.missing_values is not None:
+        raise NotImplementedError("Text that is missing in another way than as None.")
+    columns = []
+    for text, value in zip(_columns(nodes, operator), nodes.estimator.statistics_, strict=True):
+        is_missing = nodes("Cast", _place(nodes, text, {MISSING_TEXT: 1}, 0), to=TensorProto.BOOL)
+        columns.append(nodes("Where", is_missing, nodes.constant([[str(value)]]), text))
+    nodes("Concat", *columns, axis=1, output=nodes.outputs[0])
+
+
+def _width(operator: Any) -> int:
+    """Return how many columns of text come in, each by itself or several in one input."""
+    return sum(item.type.shape[1] for item in operator.inputs)
+
+
+def _columns(nodes: Nodes, operator: Any) -> list[str]:
+    """Return the name of each column of text (n, 1)."""
+    columns = []
+    for name, item in zip(nodes.inputs, operator.inputs, strict=True):
+        width = item.type.shape[1]
+        alone = width == 1
+        columns += [
+            name if alone else nodes("Gather", name, nodes.constant([place]), axis=1)
+            for place in range(width)
+        ]
+    return columns
+
+
 def _is_of_texts(operator: Any) -> bool:
     """Tell whether an encoder takes columns of text and lets unknown ones pass."""
     encoder = operator.raw_operator
@@ -105,8 +149,8 @@ def _is_of_texts(operator: Any) -> bool:
         )
     return (
         lets_pass
-        and len(operator.inputs) == len(encoder.categories_)
         and all(isinstance(item.type, StringTensorType) for item in operator.inputs)
+        and _width(operator) == len(encoder.categories_)
         and all(
             value is None or isinstance(value, str)
             for categories in encoder.categories_

@@ -19,7 +19,14 @@ from sklearn.preprocessing import (
 
 from modelkit.calendar_parts import CalendarParts
 from modelkit.input_rows import InputColumn
-from modelkit.pipeline_choices import CALIBRATION, ENCODING, IMPUTATION, SCALING, split_choices
+from modelkit.pipeline_choices import (
+    CALIBRATION,
+    ENCODING,
+    IMPUTATION,
+    SCALING,
+    TEXT_IMPUTATION,
+    split_choices,
+)
 from modelkit.registry import get_entry
 from modelkit.values import from_json
 
@@ -111,7 +118,8 @@ def preprocessing_steps(
     shares one column, and a text that training rows did not hold counts as one of these; where
     there is no such column it is 0 in all. Encoded as ordinals, they become one column of whole
     numbers in alphabetical order, missing as the last but the rare ones, and -1 is a text that
-    training rows did not hold.
+    training rows did not hold. Imputed, a missing text is the column's most frequent one, of
+    several the first in alphabetical order.
     """
     _, choices = split_choices(choices or {})
     if not columns:
@@ -123,7 +131,7 @@ def preprocessing_steps(
         "numbers": Pipeline(_number_steps(choices)),
         # The median of 0 and 1; unlike the most frequent value it takes truth values as such.
         "truths": SimpleImputer(strategy="median", keep_empty_features=True),
-        TEXTS: _text_encoder(choices[ENCODING]),
+        TEXTS: _text_steps(choices),
         "times": Pipeline([("parts", CalendarParts()), *_number_steps(choices)]),
     }
     # By place, not by name: a name may be anything, and an array has none.
@@ -162,6 +170,8 @@ def forget_rare_texts(pipeline: Pipeline) -> None:
     if split is None or TEXTS not in split.named_transformers_:
         return
     encoder = split.named_transformers_[TEXTS]
+    if isinstance(encoder, Pipeline):
+        encoder = encoder[-1]
     if isinstance(encoder, OrdinalEncoder):
         # To it an unknown text is not a rare one.
         return
@@ -175,6 +185,17 @@ def forget_rare_texts(pipeline: Pipeline) -> None:
         mapping = encoder._default_to_infrequent_mappings[place][kept]
         encoder._default_to_infrequent_mappings[place] = mapping
         encoder._infrequent_indices[place] = np.array([kept[: rare[0]].sum()])
+
+
+def _text_steps(choices: Mapping[str, Any]) -> Any:
+    encoder = _text_encoder(choices[ENCODING])
+    if choices[TEXT_IMPUTATION] == "constant":
+        # The constant is None: to the encoder a category of its own.
+        return encoder
+    imputer = SimpleImputer(
+        missing_values=None, strategy=choices[TEXT_IMPUTATION], keep_empty_features=True
+    )
+    return Pipeline([("impute", imputer), ("encode", encoder)])
 
 
 def _text_encoder(encoding: str) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 PREPROCESSING = "preprocessing."
 IMPUTATION = f"{PREPROCESSING}numeric_imputation"
 SCALING = f"{PREPROCESSING}scaling"
+TEXT_IMPUTATION = f"{PREPROCESSING}category_imputation"
 ENCODING = f"{PREPROCESSING}category_encoding"
 CALIBRATION = "calibration"
 
@@ -19,6 +20,7 @@ CHOICES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     {
         IMPUTATION: ("median", "mean", "most_frequent"),
         SCALING: ("standard", "minmax", "robust", "none"),
+        TEXT_IMPUTATION: ("constant", "most_frequent"),
         ENCODING: ("one_hot", "ordinal"),
         CALIBRATION: (None, "sigmoid", "isotonic"),
     }

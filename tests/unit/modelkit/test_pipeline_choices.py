@@ -27,6 +27,7 @@ def table() -> tuple[pd.DataFrame, Any]:
             "number": random.normal(size=240),
             "large": random.normal(size=240) * 1000,
             "text": pd.Series(random.choice(["x", "y", "z", None], size=240), dtype=object),
+            "other text": pd.Series(["a", "b", None, "b", "c"] * 48, dtype=object),
             "truth": random.random(240) > 0.5,
         }
     )
@@ -67,6 +68,44 @@ def test_ordinals_are_one_column_each_and_know_gaps_and_new_texts() -> None:
     assert pipeline[:-1].transform(asked).ravel().tolist() == [0, 1, 2, 3, -1]
 
 
+@pytest.mark.parametrize("encoding", ["one_hot", "ordinal"])
+def test_a_missing_text_is_the_most_frequent_one_where_that_is_chosen(encoding: str) -> None:
+    def frame(*values: str | None) -> pd.DataFrame:
+        return feature_frame(pd.DataFrame({"text": pd.Series(values, dtype=object)}))
+
+    known = frame("b", "a", "b", None, "a", "c", "c", "c", "once")
+    choices = {
+        "preprocessing.category_imputation": "most_frequent",
+        "preprocessing.category_encoding": encoding,
+    }
+    labels = [0, 1, 0, 1, 0, 1, 0, 0, 1]
+    pipeline = build_pipeline("DecisionTree", choices, columns_of(known)).fit(known, labels)
+    filled = known.fillna({"text": "c"})
+    plain = build_pipeline(
+        "DecisionTree", {"preprocessing.category_encoding": encoding}, columns_of(known)
+    ).fit(feature_frame(filled), labels)
+    forget_rare_texts(pipeline)
+    asked, meant = frame(None, "new", "a", "once"), frame("c", "new", "a", "once")
+    np.testing.assert_array_equal(
+        pipeline[:-1].transform(asked), plain[:-1].transform(feature_frame(meant))
+    )
+    form = make_serving_form(pipeline, columns_of(known), rows_of(known), None, "a test")
+    assert form.runtime == "onnx", form.parity
+    said = ServableModel(form).predict(rows_of(asked)).labels
+    assert said == pipeline.predict(asked).tolist()
+    assert ServableModel(form).predict([[None]]).labels == [0]
+
+
+def test_a_column_of_missing_texts_carries_nothing(table: tuple[pd.DataFrame, Any]) -> None:
+    rows, labels = table
+    empty = feature_frame(rows.assign(text=pd.Series([None] * len(rows), dtype=object)))
+    choices = {"preprocessing.category_imputation": "most_frequent"}
+    pipeline = build_pipeline("DecisionTree", choices, columns_of(empty)).fit(empty, labels)
+    form = make_serving_form(pipeline, columns_of(empty), rows_of(empty), None, "a test")
+    asked = rows.head(40)
+    assert ServableModel(form).predict(rows_of(asked)).labels == pipeline.predict(asked).tolist()
+
+
 @pytest.mark.parametrize(
     "model", [name for name, entry in registry().items() if entry.task == "classification"]
 )
@@ -78,6 +117,11 @@ def test_ordinals_are_one_column_each_and_know_gaps_and_new_texts() -> None:
         {"preprocessing.scaling": "minmax", "preprocessing.numeric_imputation": "mean"},
         {"preprocessing.scaling": "robust", "preprocessing.category_encoding": "ordinal"},
         {"preprocessing.scaling": "none", "preprocessing.numeric_imputation": "most_frequent"},
+        {"preprocessing.category_imputation": "most_frequent"},
+        {
+            "preprocessing.category_imputation": "most_frequent",
+            "preprocessing.category_encoding": "ordinal",
+        },
     ],
     ids=lambda chosen: "+".join(map(str, chosen.values())),
 )
