@@ -14,8 +14,12 @@ MODEL_METRICS = ("model_accuracy", "model_f1_score", "model_precision", "model_r
 SYSTEM_METRICS = ("system_cpu_usage", "system_execution_time")
 ERROR_METRICS = ("model_mae", "model_rmse", "model_mape")
 REGRESSION_METRICS = ("model_r2", *ERROR_METRICS)
-METRICS = (*MODEL_METRICS, *SYSTEM_METRICS, *REGRESSION_METRICS)
-LOWER_IS_BETTER = frozenset({*SYSTEM_METRICS, *ERROR_METRICS})
+NESTED_MEAN = "model_nested_cv_mean"
+NESTED_STD = "model_nested_cv_std"
+NESTED_METRICS = (NESTED_MEAN, NESTED_STD)
+"""Of the search's own scoring, which is higher where it is better, over the outer folds."""
+METRICS = (*MODEL_METRICS, *SYSTEM_METRICS, *REGRESSION_METRICS, *NESTED_METRICS)
+LOWER_IS_BETTER = frozenset({*SYSTEM_METRICS, *ERROR_METRICS, NESTED_STD})
 
 MODEL_TAG = "model_type"
 KIND_TAG = "experiment_type"

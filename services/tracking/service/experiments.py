@@ -22,6 +22,7 @@ from tracking.domain import (
     FINISHED,
     METRICS,
     MODEL_METRICS,
+    NESTED_METRICS,
     REGRESSION_METRICS,
     Experiment,
     Run,
@@ -125,9 +126,11 @@ class ExperimentService:
     def describe_metrics(self, request: StatisticsRequest) -> StatisticsAnswer:
         """Return the statistics of the finished runs' duration and metrics."""
         asked = statistics_metrics(request.filter)
-        # Those of a regression are described where a run has them, beside all the others.
+        # Those of a regression, and of outer folds, are described where a run has them, beside
+        # all the others.
         everything = set(MODEL_METRICS) <= set(asked)
-        metrics = list(dict.fromkeys((*asked, *(REGRESSION_METRICS if everything else ()))))
+        others = (*REGRESSION_METRICS, *NESTED_METRICS) if everything else ()
+        metrics = list(dict.fromkeys((*asked, *others)))
         experiment = self._get(request.experiment_id)
         runs = self._tables.list_finished_runs(experiment, metrics)
         if not runs and not self._tables.list_runs(experiment):

@@ -28,7 +28,7 @@ SEED = 42
 
 MOST_WEIGHED_GROUPS = 10_000
 """Groups up to which each fold gets its share of every class: scikit-learn weighs them one by one,
-a second for 10,000. Of more, chance gives nearly the same."""
+three seconds for 10,000 in five folds. Of more, chance gives nearly the same."""
 
 
 def folds_of(

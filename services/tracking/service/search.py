@@ -18,6 +18,8 @@ from scipy.stats import rankdata
 from modelkit.features import columns_of
 from modelkit.pipeline import build_pipeline, forget_rare_texts
 from tracking.domain import (
+    NESTED_MEAN,
+    NESTED_STD,
     Candidate,
     SearchOutcome,
     SearchPlan,
@@ -32,9 +34,6 @@ from tracking.service.folds import folds_of, scored_labels
 from tracking.service.scoring import ErrorScorer, FoldScorer, error_metrics, weighted_metrics
 from tracking.service.search_space import Values
 from tracking.service.strategies import Round, rounds_of
-
-NESTED_MEAN = "model_nested_cv_mean"
-NESTED_STD = "model_nested_cv_std"
 
 OUT_OF_TIME = "time budget"
 CANCELLED = "cancelled"

@@ -89,6 +89,28 @@ def test_what_a_search_chose_of_the_pipeline_goes_where_its_model_goes(lab: Lab)
     assert lab.ml.received[-1]["hyperparameters"] == best
 
 
+def test_runs_are_compared_by_what_their_search_scores_on_rows_it_did_not_see(lab: Lab) -> None:
+    data = lab.optimize(nested_cv=3)
+    experiment_id, run_id = data["experiment_id"], data["run_ids"]["DecisionTree"]
+    measured = lab.client.get_run(run_id).data.metrics
+    mean, spread = measured["model_nested_cv_mean"], measured["model_nested_cv_std"]
+    # The one scores as well with less spread, the other has no outer folds.
+    steady = lab.run_by_hand(
+        experiment_id, model_nested_cv_mean=mean, model_nested_cv_std=spread / 2
+    )
+    other = lab.run_by_hand(experiment_id, model_accuracy=1.0)
+    asked = ["model_nested_cv_mean", "model_nested_cv_std"]
+    best = lab.describe(experiment_id, "best_model", filter=asked)
+    assert (best["run_id"], best["metrics"]["model_nested_cv_std"]) == (steady, spread / 2)
+    best = lab.describe(experiment_id, "best_model", filter=["model_accuracy", *asked])
+    assert best["run_id"] == other
+    found = lab.describe(experiment_id, "statistics", filter=["nested_cv_mean", *asked])
+    assert list(found) == ["duration", "nested_cv_mean", "nested_cv_std"]
+    assert (found["nested_cv_mean"]["max"], found["nested_cv_std"]["min"]) == (mean, spread / 2)
+    everything = lab.describe(experiment_id, "statistics", filter=["all"])
+    assert everything["nested_cv_mean"] == found["nested_cv_mean"]
+
+
 def test_time_that_runs_out_keeps_what_is_finished(lab: Lab) -> None:
     data = lab.optimize(time_budget_s=0.000001)
     run = lab.client.get_run(data["run_ids"]["DecisionTree"])
