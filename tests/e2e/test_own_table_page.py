@@ -51,8 +51,8 @@ def test_its_commands_work_as_pasted(suite: RunningSuite, folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, (done.stdout[-3000:], done.stderr)
-    assert '"succeeded"\nnull\n' in done.stdout
+    assert "succeeded\nNone\n{'" in done.stdout
     assert "Score on testing set" in done.stdout
     assert re.search(r'"prediction_names": ?\["setosa"\]', done.stdout), done.stdout[-3000:]
     said = done.stdout.rsplit("Score on production set", 1)[1]
-    assert "\ntrue\n[" in said
+    assert "\nTrue\n[" in said

@@ -59,7 +59,7 @@ def read(lab: Lab, name: str, folds: Any = None) -> TrainingSet:
     """Return the training set as a search gets it."""
     database: Database = lab.app.extensions["cellar_database"]
     with database.scope(), database.transaction() as session:
-        return TrainingSets(session).get(name, None, folds)
+        return TrainingSets(session, 250_000).get(name, None, folds)
 
 
 def params(lab: Lab, data: Any) -> Any:
