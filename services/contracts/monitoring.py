@@ -90,10 +90,14 @@ MonitoringRequest = Annotated[
 
 
 class NameAnswer(AnswerModel):
-    """Who answers here."""
+    """Who answers here, and what the newest verdict is of; null before the first."""
 
     name: str
     message: str
+    dataset_name: str | None = None
+    dataset_version: int | None = None
+    registered_model_name: str | None = None
+    model_version: str | None = None
 
 
 class SignalAnswer(AnswerModel):

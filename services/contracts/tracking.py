@@ -162,8 +162,17 @@ ModelManagementRequest = Annotated[
 ]
 
 
-class OptimizationData(AnswerModel):
-    """Where the search is found in MLflow."""
+class OfADataset(AnswerModel):
+    """Names the dataset whose training set was searched."""
+
+    dataset_name: str | None = Field(
+        default=None, description="Null where no search of ours says so", examples=["wine"]
+    )
+    dataset_version: int | None = Field(default=None, examples=[1])
+
+
+class OptimizationData(OfADataset):
+    """Where the search is found in MLflow, and what was searched."""
 
     experiment_id: str
     run_ids: dict[str, str] = Field(description="The run of each model")
@@ -177,8 +186,8 @@ class OptimizationAnswer(AnswerModel):
     data: OptimizationData
 
 
-class ExperimentItem(AnswerModel):
-    """One active experiment."""
+class ExperimentItem(OfADataset):
+    """One active experiment, with the dataset of its newest search."""
 
     experiment_id: str
     name: str
@@ -230,8 +239,8 @@ ExperimentRequest = Annotated[
 ]
 
 
-class ExperimentInfo(AnswerModel):
-    """An experiment; its tags without MLflow's own, times in UTC."""
+class ExperimentInfo(OfADataset):
+    """An experiment, with its newest search's dataset; tags without MLflow's own, times in UTC."""
 
     experiment_id: str
     experiment_name: str
@@ -268,7 +277,7 @@ class GeneralAnswer(AnswerModel):
     data: GeneralData
 
 
-class BestModelData(AnswerModel):
+class BestModelData(OfADataset):
     """The run that ranks first and those of the asked metrics that it has."""
 
     run_id: str
@@ -334,7 +343,7 @@ class RunTags(AnswerModel):
     experiment_type: str | None
 
 
-class RunItem(AnswerModel):
+class RunItem(OfADataset):
     """One run; times in UTC."""
 
     run_id: str
@@ -375,7 +384,7 @@ RunRequest = Annotated[
 ]
 
 
-class RunAnswer(AnswerModel):
+class RunAnswer(OfADataset):
     """Parameters (text) or metrics (numbers) of a run, without their prefix."""
 
     message: str = "Parameters Retrieved"

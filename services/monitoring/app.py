@@ -119,7 +119,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         description="Compares production with testing and says whether to train again.",
         database=database,
         routes=[
-            Route(MonitoringResource, "/root/monitoring", {"service": service}),
+            Route(
+                MonitoringResource,
+                "/root/monitoring",
+                {"service": service, "verdicts": verdicts},
+            ),
             Route(RetrainingVerdictsResource, "/retraining-verdicts", {"verdicts": verdicts}),
             Route(DataDriftResource, "/data-drift", {"drift": drift}),
             Route(DriftChecksResource, "/drift-checks", {"drift": drift}),

@@ -66,6 +66,14 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class NamedDataset:
+    """A version of a dataset, as a search's runs name it."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True)
 class Run:
     """A run that is not deleted; times in milliseconds since 1970."""
 
@@ -78,6 +86,7 @@ class Run:
     model: str | None = None
     kind: str | None = None
     search_id: str | None = None
+    dataset: NamedDataset | None = None
 
     @property
     def is_open(self) -> bool:
@@ -104,6 +113,7 @@ class RunMetrics:
     started_ms: int
     duration_s: float | None
     metrics: Mapping[str, float]
+    dataset: NamedDataset | None = None
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,23 @@ from servicekit.api import endpoint
 class MonitoringResource(Resource):  # type: ignore[misc]
     """Says who it is; compares production with testing."""
 
-    def __init__(self, service: QuestionService) -> None:
+    def __init__(self, service: QuestionService, verdicts: VerdictService) -> None:
         self._service = service
+        self._verdicts = verdicts
 
-    @endpoint(summary="Who answers here", answers={200: NameAnswer})
+    @endpoint(summary="Who answers here, and of which dataset", answers={200: NameAnswer})
     def get(self) -> NameAnswer:
-        """Returns the name of the framework behind the answers."""
-        return NameAnswer(name="EvidentlyAI", message="Monitoring")
+        """The name of the framework behind the answers; dataset and model of the newest verdict."""
+        about = {"name": "EvidentlyAI", "message": "Monitoring"}
+        for verdict in self._verdicts.list(1, None).verdicts:
+            return NameAnswer(
+                **about,
+                dataset_name=verdict.dataset_name,
+                dataset_version=verdict.dataset_version,
+                registered_model_name=verdict.registered_model_name,
+                model_version=verdict.model_version,
+            )
+        return NameAnswer(**about)
 
     @endpoint(
         summary="Report, tests, summary or verdict of production against testing",

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    FromClause,
     Integer,
     MetaData,
     Select,
@@ -29,12 +30,15 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from servicekit.database import is_outage
 from tracking.domain import (
     CANDIDATE_TAG,
+    DATASET_NAME_TAG,
+    DATASET_VERSION_TAG,
     FINISHED,
     KIND_TAG,
     MODEL_TAG,
@@ -43,6 +47,7 @@ from tracking.domain import (
     SEARCH_TAG,
     CandidateRun,
     Experiment,
+    NamedDataset,
     Run,
     RunMetrics,
 )
@@ -142,15 +147,17 @@ class MlflowTables:
         with self._connect() as connection:
             connection.execute(select(experiments.c.experiment_id).limit(1))
 
-    def list_experiments(self) -> list[tuple[Experiment, int]]:
-        """Return active experiments with their run counts, the oldest first.
+    def list_experiments(self) -> list[tuple[Experiment, int, NamedDataset | None]]:
+        """Return active experiments, the oldest first, with run count and newest search's dataset.
 
         The one MLflow makes by itself ("Default") is left out while it holds no runs.
         """
         count = func.count(runs.c.run_uuid)
+        newest = _newest_datasets().subquery()
         query = (
-            select(experiments, count)
+            select(experiments, count, newest.c.name, newest.c.version)
             .select_from(experiments)
+            .outerjoin(newest, newest.c.experiment_id == experiments.c.experiment_id)
             .outerjoin(
                 runs,
                 and_(
@@ -160,12 +167,15 @@ class MlflowTables:
                 ),
             )
             .where(experiments.c.lifecycle_stage == ACTIVE)
-            .group_by(experiments.c.experiment_id)
+            .group_by(experiments.c.experiment_id, newest.c.name, newest.c.version)
             .having(or_(experiments.c.experiment_id != DEFAULT_EXPERIMENT_ID, count > 0))
             .order_by(experiments.c.experiment_id)
         )
         with self._connect() as connection:
-            return [(Experiment(*row[:6]), row[6]) for row in connection.execute(query)]
+            return [
+                (Experiment(*row[:6]), row[6], _named_dataset(*row[7:]))
+                for row in connection.execute(query)
+            ]
 
     def find_experiment(self, experiment_id: str) -> Experiment | None:
         """Return an active experiment, or None."""
@@ -192,7 +202,7 @@ class MlflowTables:
         """Return an experiment's runs, the newest first."""
         query = _runs_query().where(runs.c.experiment_id == experiment.id, _is_no_candidate())
         with self._connect() as connection:
-            return [Run(*row) for row in connection.execute(query)]
+            return [_run(row) for row in connection.execute(query)]
 
     def list_open_runs(self, search_id: int) -> list[Run]:
         """Return the runs of a search that have not ended."""
@@ -201,7 +211,7 @@ class MlflowTables:
             runs.c.run_uuid.in_(_tagged(SEARCH_TAG, str(search_id))),
         )
         with self._connect() as connection:
-            return [Run(*row) for row in connection.execute(query)]
+            return [_run(row) for row in connection.execute(query)]
 
     def list_search_runs(self, search_id: int) -> list[Run]:
         """Return the runs of a search, one for each model, the newest first."""
@@ -209,7 +219,7 @@ class MlflowTables:
             runs.c.run_uuid.in_(_tagged(SEARCH_TAG, str(search_id))), _is_no_candidate()
         )
         with self._connect() as connection:
-            return [Run(*row) for row in connection.execute(query)]
+            return [_run(row) for row in connection.execute(query)]
 
     def list_candidate_runs(self, parent_run_id: str) -> list[CandidateRun]:
         """Return the runs of the candidates of a model's run."""
@@ -233,7 +243,7 @@ class MlflowTables:
         )
         with self._connect() as connection:
             row = connection.execute(query).first()
-        return None if row is None else Run(*row)
+        return None if row is None else _run(row)
 
     def read_tags(self, run: Run) -> dict[str, str]:
         """Return all tags of a run."""
@@ -284,7 +294,7 @@ class MlflowTables:
             .group_by(latest_metrics.c.run_uuid)
             .subquery()
         )
-        model = tags.alias("model")
+        model, name, version = (tags.alias(alias) for alias in ("model", "dataset", "version"))
         query = (
             select(
                 runs.c.run_uuid,
@@ -292,10 +302,14 @@ class MlflowTables:
                 model.c.value,
                 runs.c.start_time,
                 runs.c.end_time,
+                name.c.value,
+                version.c.value,
                 *(wide.c[f"m{i}"] for i in range(len(metrics))),
             )
             .outerjoin(wide, wide.c.run_uuid == runs.c.run_uuid)
-            .outerjoin(model, and_(model.c.run_uuid == runs.c.run_uuid, model.c.key == MODEL_TAG))
+            .outerjoin(model, _is_tag(model, MODEL_TAG))
+            .outerjoin(name, _is_tag(name, DATASET_NAME_TAG))
+            .outerjoin(version, _is_tag(version, DATASET_VERSION_TAG))
             .where(
                 runs.c.experiment_id == experiment.id,
                 runs.c.lifecycle_stage == ACTIVE,
@@ -312,10 +326,11 @@ class MlflowTables:
                     started_ms=row[3] or 0,
                     duration_s=_seconds(row[3], row[4]),
                     metrics={
-                        name: value
-                        for name, value in zip(metrics, row[5:], strict=True)
+                        metric: value
+                        for metric, value in zip(metrics, row[7:], strict=True)
                         if value is not None
                     },
+                    dataset=_named_dataset(row[5], row[6]),
                 )
                 for row in connection.execute(query)
             ]
@@ -335,8 +350,9 @@ class MlflowTables:
 
 
 def _runs_query() -> Select[Any]:
-    model, kind, search = tags.alias("model"), tags.alias("kind"), tags.alias("search")
-    return (
+    wanted = (MODEL_TAG, KIND_TAG, SEARCH_TAG, DATASET_NAME_TAG, DATASET_VERSION_TAG)
+    found = [tags.alias(f"tag_{number}") for number in range(len(wanted))]
+    query = (
         select(
             runs.c.run_uuid,
             runs.c.experiment_id,
@@ -344,17 +360,45 @@ def _runs_query() -> Select[Any]:
             runs.c.status,
             runs.c.start_time,
             runs.c.end_time,
-            model.c.value,
-            kind.c.value,
-            search.c.value,
+            *(tag.c.value for tag in found),
         )
         .select_from(runs)
-        .outerjoin(model, and_(model.c.run_uuid == runs.c.run_uuid, model.c.key == MODEL_TAG))
-        .outerjoin(kind, and_(kind.c.run_uuid == runs.c.run_uuid, kind.c.key == KIND_TAG))
-        .outerjoin(search, and_(search.c.run_uuid == runs.c.run_uuid, search.c.key == SEARCH_TAG))
         .where(runs.c.lifecycle_stage == ACTIVE)
         .order_by(runs.c.start_time.desc(), runs.c.run_uuid)
     )
+    for tag, key in zip(found, wanted, strict=True):
+        query = query.outerjoin(tag, _is_tag(tag, key))
+    return query
+
+
+def _run(row: Sequence[Any]) -> Run:
+    *values, name, version = row
+    return Run(*[*values, _named_dataset(name, version)])
+
+
+def _newest_datasets() -> Select[Any]:
+    """Return what the newest run that names a dataset names, by experiment, in one pass."""
+    name, version = tags.alias("name"), tags.alias("version")
+    return (
+        select(runs.c.experiment_id, name.c.value.label("name"), version.c.value.label("version"))
+        .join(name, _is_tag(name, DATASET_NAME_TAG))
+        .join(version, _is_tag(version, DATASET_VERSION_TAG))
+        # A tag can be changed by hand.
+        .where(runs.c.lifecycle_stage == ACTIVE, version.c.value.regexp_match("^[0-9]+$"))
+        .ext(distinct_on(runs.c.experiment_id))
+        .order_by(runs.c.experiment_id, runs.c.start_time.desc(), runs.c.run_uuid)
+    )
+
+
+def _named_dataset(name: str | None, version: str | None) -> NamedDataset | None:
+    """Return what two tags name; None where one is missing or was changed by hand to no number."""
+    if not name or version is None or not (version.isascii() and version.isdigit()):
+        return None
+    return NamedDataset(name, int(version))
+
+
+def _is_tag(tag: FromClause, key: str) -> ColumnElement[bool]:
+    return and_(tag.c.run_uuid == runs.c.run_uuid, tag.c.key == key)
 
 
 def _tagged(key: str, value: str) -> Select[Any]:

@@ -39,6 +39,7 @@ from tracking.errors import (
 from tracking.repository.deployments import Deployments
 from tracking.repository.mlflow_store import MlflowStore
 from tracking.repository.mlflow_tables import MlflowTables
+from tracking.service.dataset_names import dataset_keys
 from tracking.service.ranking import best_run
 from tracking.service.statistics import statistics_of
 from tracking.service.sweep import Sweep, has_open_searches
@@ -73,8 +74,9 @@ class ExperimentService:
                     name=experiment.name,
                     lifecycle_stage=experiment.lifecycle_stage,
                     run_count=run_count,
+                    **dataset_keys(dataset),
                 )
-                for experiment, run_count in self._tables.list_experiments()
+                for experiment, run_count, dataset in self._tables.list_experiments()
             ]
         )
 
@@ -94,6 +96,7 @@ class ExperimentService:
             tags=tags,
             data_creation=utc_text(experiment.created_ms),
             last_updated=utc_text(experiment.updated_ms),
+            **dataset_keys(next((run.dataset for run in runs if run.dataset), None)),
         )
         return GeneralAnswer(
             data=GeneralData(experiment_info=info, experiment_runs=count_runs(runs))
@@ -119,7 +122,11 @@ class ExperimentService:
             )
         return BestModelAnswer(
             data=BestModelData(
-                run_id=best.id, run_name=best.name, model=best.model, metrics=dict(best.metrics)
+                run_id=best.id,
+                run_name=best.name,
+                model=best.model,
+                metrics=dict(best.metrics),
+                **dataset_keys(best.dataset),
             )
         )
 

@@ -122,7 +122,11 @@ class OptimizationService:
         with self._searches.begin(experiment_id, request.model_dump()) as running:
             run_ids = self.search(running, experiment_id, request, training_set)
         data = OptimizationData(
-            experiment_id=experiment_id, run_ids=run_ids, notes=list(training_set.notes)
+            experiment_id=experiment_id,
+            run_ids=run_ids,
+            notes=list(training_set.notes),
+            dataset_name=training_set.dataset_name,
+            dataset_version=training_set.dataset_version,
         )
         return OptimizationAnswer(data=data)
 

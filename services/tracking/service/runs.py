@@ -15,6 +15,7 @@ from tracking.errors import ExperimentNotFound, RunNotFound, SearchRunning, stil
 from tracking.repository.deployments import Deployments
 from tracking.repository.mlflow_store import MlflowStore
 from tracking.repository.mlflow_tables import MlflowTables, parse_experiment_id
+from tracking.service.dataset_names import dataset_keys
 from tracking.service.sweep import Sweep, has_open_searches
 
 
@@ -49,13 +50,14 @@ class RunService:
     def read_parameters(self, request: ParametersRequest) -> RunAnswer:
         """Return the params of one kind, as MLflow keeps them: text."""
         run = self._get(request.experiment_id, request.run_id)
-        return RunAnswer(data={**self._tables.read_params(run, f"{request.type}_")})
+        params = self._tables.read_params(run, f"{request.type}_")
+        return RunAnswer(data={**params}, **dataset_keys(run.dataset))
 
     def read_metrics(self, request: MetricsRequest) -> RunAnswer:
         """Return the metrics of one kind; NaN is left out."""
         run = self._get(request.experiment_id, request.run_id)
         metrics = self._tables.read_metrics(run, f"{request.type}_")
-        return RunAnswer(data={**metrics})
+        return RunAnswer(data={**metrics}, **dataset_keys(run.dataset))
 
     def delete(self, experiment_id: str, run_id: str) -> DeletedAnswer:
         """Delete a run, and the runs of its candidates where it has any.
@@ -99,4 +101,5 @@ def _item(run: Run) -> RunItem:
         end_time=None if run.is_open else utc_text(run.ended_ms),
         run_name=run.name,
         tags=RunTags(model_type=run.model, experiment_type=run.kind),
+        **dataset_keys(run.dataset),
     )

@@ -19,11 +19,17 @@ def no_nan(token: str) -> Any:
     raise AssertionError(f"{token} is not JSON")
 
 
-def test_says_who_it_is(lab: Lab) -> None:
-    assert lab.client.get("/root/monitoring").get_json() == {
-        "name": "EvidentlyAI",
-        "message": "Monitoring",
-    }
+def test_says_who_it_is_and_of_which_dataset_it_spoke_last(lab: Lab) -> None:
+    named = {"name": "EvidentlyAI", "message": "Monitoring"}
+    about = ("dataset_name", "dataset_version", "registered_model_name", "model_version")
+    assert lab.client.get("/root/monitoring").get_json() == named | dict.fromkeys(about)
+    lab.ready()
+    assert lab.client.get("/root/monitoring").get_json() == named | dict.fromkeys(about)
+    lab.ask(metric="verdict")
+    listed = lab.client.get("/retraining-verdicts").get_json()["verdicts"][0]
+    found = lab.client.get("/root/monitoring").get_json()
+    assert found == named | {key: listed[key] for key in about}
+    assert (found["dataset_name"], found["dataset_version"]) == ("wine", 1)
 
 
 def test_fouled_production_asks_for_retraining_and_says_why(lab: Lab) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, text
@@ -46,6 +47,8 @@ def test_experiments_are_listed_with_their_run_counts(lab: Lab) -> None:
         "name": lab.client.get_experiment(experiment_id).name,
         "lifecycle_stage": "active",
         "run_count": 2,
+        "dataset_name": None,
+        "dataset_version": None,
     }
     lab.ask("DELETE", f"/experiments?experiment_id={experiment_id}")
     listed = lab.ask("GET", "/experiments")["data"]
@@ -176,6 +179,8 @@ def test_parameters_come_without_their_prefix(lab: Lab) -> None:
     assert asked["data"] == {
         "message": "Parameters Retrieved",
         "data": {"classes": "3", "features": "13", "samples": "106"},
+        "dataset_name": "wine",
+        "dataset_version": 1,
     }
     assert asked["grid_search"]["data"] == {
         "max_depth": "[1, None]",
@@ -183,6 +188,43 @@ def test_parameters_come_without_their_prefix(lab: Lab) -> None:
         "scoring": "accuracy",
     }
     assert set(lab.ask("POST", "/runs", {**body, "type": "model"})["data"]) == {"max_depth"}
+
+
+def test_every_answer_about_a_search_names_its_dataset(lab: Lab) -> None:
+    data = lab.optimize()
+    wine = {"dataset_name": "wine", "dataset_version": 1}
+    experiment_id, run_id = data["experiment_id"], data["run_ids"]["DecisionTree"]
+    runs = lab.ask("GET", f"/runs?experiment_id={experiment_id}")["data"]
+    best = lab.describe(experiment_id, "best_model", filter=["model_accuracy"])
+    body = {"experiment_id": experiment_id, "run_id": run_id}
+    asked = {"request_information": "metrics", "type": "model"}
+    metrics = lab.ask("POST", "/runs", body | asked)
+
+    def listed() -> dict[str, Any]:
+        found = lab.ask("GET", "/experiments")["data"]
+        return next(item for item in found if item["experiment_id"] == experiment_id)
+
+    def general() -> dict[str, Any]:
+        return dict(lab.describe(experiment_id, "general")["experiment_info"])
+
+    for answer in (data, listed(), general(), best, metrics, *runs):
+        assert {key: answer[key] for key in wine} == wine
+
+    # Newer runs of another table; of one the version is no number.
+    newer = lab.client.create_run(experiment_id, start_time=2**42).info.run_id
+    lab.client.set_tag(newer, "cellar.dataset_name", "penguins")
+    lab.client.set_tag(newer, "cellar.dataset_version", "3")
+    odd = lab.client.create_run(experiment_id, start_time=2**43).info.run_id
+    lab.client.set_tag(odd, "cellar.dataset_name", "penguins")
+    lab.client.set_tag(odd, "cellar.dataset_version", "the third")
+    penguins = {"dataset_name": "penguins", "dataset_version": 3}
+    for answer in (listed(), general()):
+        assert {key: answer[key] for key in wine} == penguins
+    runs = lab.ask("GET", f"/runs?experiment_id={experiment_id}")["data"]
+    assert [run["dataset_version"] for run in runs[:3]] == [None, 3, 1]
+    lab.client.delete_run(newer)
+    lab.client.delete_run(odd)
+    assert {key: listed()[key] for key in wine} == wine
 
 
 @pytest.mark.parametrize(
