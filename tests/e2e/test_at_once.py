@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import SETS, Client
+from tests.support.lifecycle_client import SETS, Client
 from tests.support.running_suite import OwnSuite, RunningSuite
 
 TREE = {"DecisionTree": {"max_depth": [2, 3]}}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import requests
 
-from tests.e2e.conftest import EXPERIMENTS, MANAGEMENT, RUNS, SETS, Client, search
+from tests.support.lifecycle_client import EXPERIMENTS, MANAGEMENT, RUNS, SETS, Client, search
 from tests.support.running_suite import RunningSuite
 
 PRESETS = (

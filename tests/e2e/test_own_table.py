@@ -1,16 +1,15 @@
 """Tables that people bring go through the whole lifecycle, as the built-in ones do."""
 
 import gzip
-import uuid
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import MANAGEMENT, SETS, Client, search
+from tests.support.lifecycle_client import MANAGEMENT, SETS, Client, search
+from tests.support.table_walk import DATASETS, bring, new_name, scores_of
 
-DATASETS = "/root/simulator/datasets"
 NAMES = ["sepal length (cm)", 'so "breit"', "лепесток", "petal; width"]
 SPECIES = ["setosa", "versicolor", "virginica"]
 
@@ -35,13 +34,9 @@ def irises(label: Callable[[int], str]) -> bytes:
     return as_csv([*NAMES, "kind"], labelled)
 
 
-def bring(client: Client, content: bytes, **fields: str) -> dict[str, Any]:
-    """Bring a table under a new name."""
-    form = {"dataset_name": f"own_{uuid.uuid4().hex[:8]}", "target": "kind", **fields}
-    files = {"file": ("table.csv", content)}
-    answer = client.suite.call("POST", "simulator", DATASETS, data=form, files=files)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
+def bring_own(client: Client, content: bytes, **fields: str) -> dict[str, Any]:
+    """Bring a table whose target is `kind`, under a new name unless one is given."""
+    return bring(client, content, **{"dataset_name": new_name("own"), "target": "kind"} | fields)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +51,7 @@ def bring(client: Client, content: bytes, **fields: str) -> dict[str, Any]:
 def test_a_table_goes_through_the_whole_lifecycle(
     client: Client, content: bytes, classes: list[Any]
 ) -> None:
-    brought = bring(client, content)
+    brought = bring_own(client, content)
     assert (brought["task"], brought["classes"]) == ("classification", classes)
     name = brought["dataset_name"]
     rows = {set_name: client.load(set_name, dataset_name=name)["rows"] for set_name in SETS}
@@ -68,12 +63,7 @@ def test_a_table_goes_through_the_whole_lifecycle(
     }
     found = client.search(name, grids, dataset_name=name, cv=3)
     client.deploy(found["run_ids"]["RandomForest"])
-    scores = {}
-    for set_name in SETS:
-        body = {"dataset": set_name, "dataset_name": name}
-        answer = client.suite.ask("POST", "ml_model", "/root/ml", body)
-        assert answer["dataset_name"] == name
-        scores[set_name] = answer["score"]
+    scores = scores_of(client, name)
     assert scores["testing"] >= 0.8 > scores["production"]
     summary = client.monitor("summary", dataset_name=name)
     assert summary["retraining_needed"] is True
@@ -91,9 +81,9 @@ def test_a_table_goes_through_the_whole_lifecycle(
 
 
 def test_a_version_that_is_not_the_newest_can_be_trained_on(client: Client) -> None:
-    first = bring(client, irises(str))
+    first = bring_own(client, irises(str))
     name = first["dataset_name"]
-    second = bring(client, irises(SPECIES.__getitem__), dataset_name=name)
+    second = bring_own(client, irises(SPECIES.__getitem__), dataset_name=name)
     assert second["dataset_version"] == 2
     body = {"dataset_name": name, "dataset_version": 1, "model_name": "DecisionTree"}
     answer = client.suite.ask("POST", "ml_model", "/train", body)
@@ -102,7 +92,7 @@ def test_a_version_that_is_not_the_newest_can_be_trained_on(client: Client) -> N
 
 def test_a_model_of_classes_refuses_a_regression_with_its_reason(client: Client) -> None:
     records = [[f"{n / 7}", f"{n * 1.5}"] for n in range(40)]
-    brought = bring(client, as_csv(["size", "kind"], records))
+    brought = bring_own(client, as_csv(["size", "kind"], records))
     assert brought["task"] == "regression"
     name, suite = brought["dataset_name"], client.suite
     client.load("training", dataset_name=name)

@@ -1,14 +1,14 @@
 """A dataset of numbers through the whole lifecycle, by REST alone."""
 
-import time
 import uuid
 from typing import Any
 
 import pytest
 from sklearn.datasets import load_diabetes
 
-from tests.e2e.conftest import EXPERIMENTS, MANAGEMENT, SETS, Client, search
-from tests.e2e.test_own_table import DATASETS, as_csv, bring
+from tests.support.lifecycle_client import EXPERIMENTS, MANAGEMENT, SETS, Client, search
+from tests.support.real_tables import diabetes
+from tests.support.table_walk import finished, rows_of, walk
 
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "Ridge": {"alpha": [0.1, 1, 10]},
@@ -16,31 +16,13 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
 }
 ROWS, TARGET = load_diabetes(return_X_y=True, as_frame=True)
 
-DEADLINE_S = 120.0
+
+def test_numbers_that_are_brought_go_through_the_whole_lifecycle(client: Client) -> None:
+    walk(client, diabetes())
 
 
-def finished(client: Client, job_id: int) -> dict[str, Any]:
-    """Return the job when it has ended."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        job = client.suite.ask("GET", "ml_model", f"/jobs/{job_id}")
-        if job["state"] not in ("queued", "running"):
-            return dict(job)
-        time.sleep(0.2)
-    raise AssertionError(f"still {job}")
-
-
-@pytest.mark.parametrize("name", ["diabetes", "brought"])
-def test_a_regression_goes_through_the_whole_lifecycle(client: Client, name: str) -> None:
-    suite = client.suite
-    if name == "brought":
-        records = [
-            [*map(repr, row), repr(number)]
-            for row, number in zip(ROWS.to_numpy().tolist(), TARGET.tolist(), strict=True)
-        ]
-        brought = bring(client, as_csv([*ROWS, "kind"], records))
-        assert (brought["task"], brought["classes"]) == ("regression", [])
-        name = brought["dataset_name"]
+def test_a_regression_goes_through_the_whole_lifecycle(client: Client) -> None:
+    suite, name = client.suite, "diabetes"
     own = {"dataset_name": name}
     rows = {set_name: client.load(set_name, **own)["rows"] for set_name in SETS}
     assert rows == {"training": 265, "testing": 88, "production": 89}
@@ -104,10 +86,7 @@ def test_a_regression_goes_through_the_whole_lifecycle(client: Client, name: str
         "model_version": int(trained["model_version"]),
     }
     for set_name, verdict in (("testing", "no_drift"), ("production", "drift")):
-        listed = suite.ask(
-            "GET", "simulator", f"{DATASETS}/{name}/rows?set_name={set_name}&limit=100"
-        )
-        records = [dict(zip(listed["columns"], row, strict=True)) for row in listed["rows"]]
+        records = rows_of(client, name, set_name)
         data = [{column: record[column] for column in ROWS} for record in records]
         checked = suite.ask("POST", "monitoring", "/data-drift", {"data": data, **version})
         assert checked["verdict"] == verdict, checked["columns_drifted"]

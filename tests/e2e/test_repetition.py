@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import MANAGEMENT, SETS, Client
+from tests.support.lifecycle_client import MANAGEMENT, SETS, Client
 from tests.support.running_suite import OwnSuite
 
 SEARCHED = {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.conftest import EXPERIMENTS, MANAGEMENT, Client, search
+from tests.support.lifecycle_client import EXPERIMENTS, MANAGEMENT, Client, search
 from tests.support.running_suite import SERVICES, OwnSuite
 
 LONG_SEARCH = {

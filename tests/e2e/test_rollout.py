@@ -5,7 +5,7 @@ from typing import Any
 
 from sklearn.datasets import load_wine
 
-from tests.e2e.conftest import Client
+from tests.support.lifecycle_client import Client
 
 ROWS = load_wine().data.tolist()
 DEADLINE_S = 120

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.conftest import Client
 from tests.pages.conftest import Visit
+from tests.support.lifecycle_client import Client
 from tests.support.running_suite import SERVICES, RunningSuite
 
 TRIED = {
