@@ -106,6 +106,7 @@ class ScoredSetsRepository:
     def _deployed_version(
         self, dataset_name: str, dataset_version: int | None
     ) -> tuple[ModelVersionRow, DatasetRow]:
+        """Return the version that serves and the dataset that it is trained on."""
         deployed = self._session.execute(
             select(DeploymentRow.model_version_id)
             .where(DeploymentRow.slot == CURRENT_SLOT)
@@ -120,10 +121,17 @@ class ScoredSetsRepository:
             raise ModelNotTrained(f"Train the model first: {_due('training', dataset_name)}.")
         row = self._session.execute(
             select(ModelVersionRow, DatasetRow)
-            .join(DatasetRow, DatasetRow.id == ModelVersionRow.dataset_id)
+            .outerjoin(DatasetRow, DatasetRow.id == ModelVersionRow.dataset_id)
             .where(ModelVersionRow.id == deployed.model_version_id)
         ).one()
-        return row[0], row[1]
+        version, trained_on = row
+        if trained_on is None:
+            raise ModelNotTrained(
+                f"The model that serves, {version.registered_name}, came without a dataset of this"
+                " suite to be judged on. Set one to train: POST /root/ml/set_model on the ML"
+                " service."
+            )
+        return version, trained_on
 
     def _check_scored(self, model_version_id: int, load: SetLoad) -> None:
         content_hash = self._session.scalar(

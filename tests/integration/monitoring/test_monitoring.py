@@ -105,6 +105,18 @@ def test_same_question_is_read_from_the_store_also_after_a_restart(
     assert lab.stored() == 1
 
 
+@pytest.mark.parametrize("metric", ["verdict", "summary", "report"])
+def test_a_model_that_came_without_a_dataset_cannot_be_judged(lab: Lab, metric: str) -> None:
+    version_id = lab.ready()
+    lab.database.execute(
+        "UPDATE model_versions SET dataset_id = NULL, training_content_hash = NULL WHERE id = %s",
+        (version_id,),
+    )
+    answer = lab.client.post("/root/monitoring", json={"metric": metric})
+    assert answer.status_code == 409, answer.text
+    assert "/root/ml/set_model" in answer.get_json()["message"]
+
+
 def test_verdicts_are_listed_newest_first_and_paged(lab: Lab) -> None:
     assert lab.client.get("/retraining-verdicts").get_json() == {
         "verdicts": [],
