@@ -6,11 +6,20 @@ from datetime import date, timedelta
 from tests.support.lifecycle_client import SETS, Client
 from tests.support.real_tables import SMALL_CAR, cars, digits, vega, weather
 from tests.support.real_tables import WEATHER_FEATURES as WEATHER
-from tests.support.table_walk import bring, finished, new_name, predict, rows_of, serve, walk
+from tests.support.table_walk import (
+    bring,
+    finished,
+    new_name,
+    predict,
+    rows_of,
+    serve,
+    serve_what_was_found,
+    train_and_judge,
+)
 
 
 def test_weather_by_days(client: Client) -> None:
-    suite, walked = client.suite, walk(client, weather())
+    suite, walked = client.suite, train_and_judge(client, weather())
     name = walked.name
     first = {set_name: rows_of(client, name, set_name)[0]["date"] for set_name in SETS}
     day = date(2012, 1, 1)
@@ -23,6 +32,7 @@ def test_weather_by_days(client: Client) -> None:
     assert client.monitor("summary", dataset_name=name)["total_tests"] > 0
     assert client.monitor("report", dataset_name=name)
 
+    serve_what_was_found(client, weather(), walked)
     rain = ["2012/01/04", 20.3, 12.2, 5.6, 4.7]
     answer = predict(client, {"data": [rain, [None, 0.0, 30.0, 15.0, 2.0]]})
     assert answer["predictions"] == ["rain", "sun"]
@@ -77,12 +87,13 @@ def test_weather_is_trained_checked_and_retrained(client: Client) -> None:
 
 
 def test_cars_by_years(client: Client) -> None:
-    walked = walk(client, cars())
+    walked = train_and_judge(client, cars())
     names = [{row["Name"] for row in rows_of(client, walked.name, set_name)} for set_name in SETS]
     assert not names[1] & names[2] and not names[0] & names[1]
     assert walked.scores["testing"] > 0.7 > walked.scores["production"]
     summary = client.monitor("summary", dataset_name=walked.name)
     assert summary["retraining_needed"] is True
+    serve_what_was_found(client, cars(), walked)
     thirst = {"Cylinders": 8, "Displacement": 400.0, "Weight_in_lbs": 4500, "Year": None}
     records = [SMALL_CAR, {**SMALL_CAR, **thirst, "Origin": "USA"}]
     economical, thirsty = predict(client, {"records": records})["predictions"]
@@ -90,9 +101,10 @@ def test_cars_by_years(client: Client) -> None:
 
 
 def test_digits(client: Client) -> None:
-    walked = walk(client, digits())
+    walked = train_and_judge(client, digits())
     assert walked.scores["testing"] > 0.9 > walked.scores["production"]
     # One preset: all five of 64 columns take minutes where the machine is busy.
     drift = {"data_drift": True}
     summary = client.monitor("summary", dataset_name=walked.name, tests=drift)
     assert summary["retraining_needed"] is True
+    serve_what_was_found(client, digits(), walked)

@@ -11,14 +11,15 @@ from tests.support.table_walk import (
     predict,
     rows_of,
     serve,
-    walk,
+    serve_what_was_found,
+    train_and_judge,
 )
 
 
 @pytest.fixture(scope="module")
 def walked(client: Client) -> Walked:
-    """The dataset, when it has been through the lifecycle; a search's version serves."""
-    return walk(client, penguins())
+    """The dataset, when it is trained on and judged."""
+    return train_and_judge(client, penguins())
 
 
 def test_penguins_go_through_the_whole_lifecycle(client: Client, walked: Walked) -> None:
@@ -29,6 +30,7 @@ def test_penguins_go_through_the_whole_lifecycle(client: Client, walked: Walked)
     for metric in ("report", "tests"):
         assert client.monitor(metric, dataset_name=name)
 
+    serve_what_was_found(client, penguins(), walked)
     rows = [
         ADELIE,
         [None] * 6,

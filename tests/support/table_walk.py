@@ -118,6 +118,13 @@ def exported(client: Client, name: str, set_name: str | None = None) -> list[dic
 
 def walk(client: Client, table: Table) -> Walked:
     """Take a table through the lifecycle, from the upload to the refusal to delete it."""
+    walked = train_and_judge(client, table)
+    serve_what_was_found(client, table, walked)
+    return walked
+
+
+def train_and_judge(client: Client, table: Table) -> Walked:
+    """Bring and load a table, search, train, score, and ask for the verdict."""
     suite, task = client.suite, "classification" if table.classes else "regression"
     name, target = new_name(table.name), table.form["target"]
     brought = bring(client, table.content, dataset_name=name, **table.form)
@@ -165,8 +172,13 @@ def walk(client: Client, table: Table) -> Walked:
     if table.fouled:
         assert verdict["retraining_needed"] is True
         assert scores["production"] < scores["testing"]
+    return Walked(name, found, scores, verdict)
 
-    serve(client, f"runs:/{found['run_ids'][table.served]}/model")
+
+def serve_what_was_found(client: Client, table: Table, walked: Walked) -> None:
+    """Serve what the search itself logged, which is a version too; the dataset has to stay."""
+    suite, path = client.suite, f"{DATASETS}/{walked.name}"
+    serve(client, f"runs:/{walked.found['run_ids'][table.served]}/model")
     records = [row for row, _ in table.examples]
     predicted = predict(client, {"records": records})["predictions"]
     for answer, (_, label) in zip(predicted, table.examples, strict=True):
@@ -174,9 +186,11 @@ def walk(client: Client, table: Table) -> Walked:
     history = suite.ask("GET", "ml_model", f"/predictions/history?limit={len(records)}")
     assert [entry["inputs"] for entry in reversed(history["history"])] == records
 
-    refusal = suite.ask("DELETE", "simulator", f"{DATASETS}/{name}", status=409)
+    body = {"metric": "verdict", "dataset_name": walked.name}
+    refusal = suite.ask("POST", "monitoring", "/root/monitoring", body, status=409)
+    assert "/root/ml/set_model" in refusal["message"]
+    refusal = suite.ask("DELETE", "simulator", path, status=409)
     assert "a model version" in refusal["message"]
-    return Walked(name, found, scores, verdict)
 
 
 def _plain(row: Mapping[str, str]) -> dict[str, Any]:
