@@ -293,18 +293,21 @@ class SetCounts:
                 sql.SQL("{} + {}").format(sql.Literal(start), part.value)
                 for start, part in zip(starts, some, strict=False)
             ]
-            rows = self._fetch(
-                "SELECT part, number, count(*) FROM"
-                " (SELECT {} AS part, unnest(ARRAY[{}]) AS number {}) AS numbers GROUP BY 1, 2",
+            found = np.zeros((len(windows.spans), starts[-1]), dtype=np.int64)
+            for part, numbers_found, times in self._each(
+                "SELECT part, array_agg(number), array_agg(times) FROM"
+                " (SELECT part, number, count(*) AS times FROM"
+                " (SELECT {} AS part, unnest(ARRAY[{}]) AS number {}) AS numbers"
+                " WHERE part IS NOT NULL AND number IS NOT NULL GROUP BY 1, 2) AS counted"
+                " GROUP BY 1",
                 windows.number,
                 _listed(numbers),
                 _rows_of(load),
-            )
-            by_number = {(part, number): count for part, number, count in rows}
-            for window, found in enumerate(counts):
-                found += [
-                    [by_number.get((window, number), 0) for number in range(start, end)]
-                    for start, end in itertools.pairwise(starts)
+            ):
+                found[part, numbers_found] = times
+            for window, by_number in enumerate(found):
+                counts[window] += [
+                    by_number[start:end].tolist() for start, end in itertools.pairwise(starts)
                 ]
         return counts
 
@@ -318,31 +321,45 @@ class SetCounts:
             )
             for item in cells
         ]
-        rows = self._fetch(
-            "SELECT part, place, category, count(*) FROM (SELECT {} AS part, unnest({}) AS place,"
-            " unnest(ARRAY[{}]) AS category {}) AS known WHERE category IS NOT NULL"
-            " GROUP BY 1, 2, 3",
+        named: list[dict[str, Sequence[int]]] = [
+            {item.name: [0] * len(item.categories) for item in cells} for _ in windows.spans
+        ]
+        for part, places, categories, times in self._each(
+            "SELECT part, array_agg(place), array_agg(category), array_agg(times) FROM"
+            " (SELECT part, place, category, count(*) AS times FROM"
+            " (SELECT {} AS part, unnest({}) AS place, unnest(ARRAY[{}]) AS category {}) AS known"
+            " WHERE part IS NOT NULL AND category IS NOT NULL GROUP BY 1, 2, 3) AS counted"
+            " GROUP BY 1",
             windows.number,
             sql.Literal(list(range(len(cells)))),
             _listed(known),
             _rows_of(load),
-        )
-        by_name = {(part, place, category): count for part, place, category, count in rows}
-        return [
-            {
-                item.name: [by_name.get((part, place, name), 0) for name in item.categories]
+        ):
+            by_name = dict(zip(zip(places, categories, strict=True), times, strict=True))
+            named[part] = {
+                item.name: [by_name.get((place, name), 0) for name in item.categories]
                 for place, item in enumerate(cells)
             }
-            for part in range(len(windows.spans))
-        ]
+        return named
+
+    def _each(self, statement: str, *parts: sql.Composable) -> Iterator[tuple[Any, ...]]:
+        """Yield rows one by one: those of many windows, as Python's numbers, would be large.
+
+        No cursor of the server's, for which it would not count in parallel.
+        """
+        with self._connection().cursor() as cursor:
+            cursor.execute(sql.SQL(statement).format(*parts))
+            yield from cursor
 
     def _fetch(
         self, statement: str, *parts: sql.Composable, **named: sql.Composable
     ) -> list[tuple[Any, ...]]:
-        connection = cast(PgConnection, self._session.connection().connection.driver_connection)
-        with connection.cursor() as cursor:
+        with self._connection().cursor() as cursor:
             cursor.execute(sql.SQL(statement).format(*parts, **named))
             return list(cursor.fetchall())
+
+    def _connection(self) -> PgConnection:
+        return cast(PgConnection, self._session.connection().connection.driver_connection)
 
 
 def _rows_of(load: SetLoad) -> sql.Composable:

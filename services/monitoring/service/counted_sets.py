@@ -91,7 +91,7 @@ class CountedSetsReader:
             features_found = FEATURES_BY_WINDOW.validate_python(kept_features)
         else:
             counted = self._counts.features(production, features.cells, windows)
-            features_found = FeaturesByWindow(windows.spans, counted)
+            features_found = FeaturesByWindow.of(windows.spans, features.cells, counted)
             fresh.append(Fresh(by_feature, as_json(features_found)))
         if windows is None or kept_predictions is not None:
             predictions_found = PREDICTIONS_BY_WINDOW.validate_python(kept_predictions)
@@ -174,6 +174,6 @@ def _counting(
     identity: list[Any] = [COUNTING_VERSION, load.dataset.id, load.set_name, load.content_hash]
     identity += others
     if window_count is not None:
-        identity += ["windows", window_count, load.dataset.time_column]
+        identity += ["by window", window_count, load.dataset.time_column]
     fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     return Counting(fingerprint, load, model_version_id, window_count)

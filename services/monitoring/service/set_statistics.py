@@ -137,10 +137,31 @@ PredictionCounts = Annotated[ClassCounts | ErrorCounts, Field(discriminator="tas
 
 @dataclass(frozen=True)
 class FeaturesByWindow:
-    """Every feature of each window of a set."""
+    """Every feature of each window of a set; the cells, which are the same for all, only once.
+
+    Kept once per window, they would be most of what is kept.
+    """
 
     spans: Sequence[Span]
-    windows: Sequence[FeatureCounts]
+    cells: Sequence[Cells]
+    columns: Sequence[Sequence[ColumnCounts]]
+    missing_per_row: Sequence[Sequence[int]]
+
+    @classmethod
+    def of(
+        cls, spans: Sequence[Span], cells: Sequence[Cells], windows: Sequence[FeatureCounts]
+    ) -> "FeaturesByWindow":
+        """Return what was counted of these windows, in these cells."""
+        columns = [window.columns for window in windows]
+        return cls(spans, cells, columns, [window.missing_per_row for window in windows])
+
+    @property
+    def windows(self) -> Sequence[FeatureCounts]:
+        """The windows in order."""
+        return [
+            FeatureCounts(self.cells, columns, missing)
+            for columns, missing in zip(self.columns, self.missing_per_row, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A production set in windows: counted in one go, kept, and judged one by one."""
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
@@ -105,6 +106,9 @@ def test_what_was_counted_of_windows_is_kept_beside_the_whole(counter: Counter) 
     store(counter.database, table_of(rows_of(0), rows_of(1)))
     first, fresh = counter.read_windows(5)
     assert [item.counting.window_count for item in fresh] == [None, None, 5, 5]
+    # What is kept of windows does not repeat the cells for each.
+    written = json.dumps(fresh[2].statistics)
+    assert written.count('"edges"') == json.dumps(fresh[0].statistics).count('"edges"') > 0
     again, fresh = counter.read_windows(5)
     assert fresh == ()
     assert [as_json(window.features) for window in again.windows] == [
