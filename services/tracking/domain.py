@@ -267,6 +267,16 @@ class TrainingSet:
     fold_rule: FoldRule | None = None
 
     @property
+    def rows_key(self) -> str:
+        """What names the rows: the set's content hash, and of a sample how many it has.
+
+        A sample of another size, after `CELLAR_FIT_MAX_ROWS` was changed, is other rows.
+        """
+        if self.drawn_from is None:
+            return self.content_hash
+        return f"{self.content_hash}:{len(self.labels)}"
+
+    @property
     def sample_tags(self) -> dict[str, str]:
         """Tags that say what was searched on, where it was a sample."""
         if self.drawn_from is None:

@@ -65,20 +65,22 @@ class SearchJob:
         JobGivenUp
             The job was cancelled or is worked on by somebody else.
         SetChanged
-            The training set is not the one that was loaded when the search was asked for.
+            The training set is not the one that was loaded when the search was asked for, or is
+            sampled at another limit.
         SearchFailed
             As `OptimizationService.optimize`.
         WorkInterrupted
             MLflow went away, and did not come back in time.
         """
-        request, content_hash = asked_of(stored)
+        request, rows_key = asked_of(stored)
         with self._database.transaction():
             training_set = self._training_sets.get(
                 request.dataset_name, request.dataset_version, request.folds
             )
-        if training_set.content_hash != content_hash:
+        if training_set.rows_key != rows_key:
             raise SetChanged(
-                "The training set was loaded anew after the search was asked for: ask again."
+                "The training set was loaded anew, or CELLAR_FIT_MAX_ROWS changed, after the search"
+                " was asked for: ask again."
             )
         try:
             self._work_on(job, request, training_set)

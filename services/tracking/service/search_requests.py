@@ -9,7 +9,7 @@ from jobkit.service.jobs import JobService
 from tracking.repository.jobs import KIND
 from tracking.service.optimization import OptimizationService
 
-CONTENT_HASH = "content_hash"
+ROWS_KEY = "content_hash"
 
 
 class SearchRequests:
@@ -30,15 +30,15 @@ class SearchRequests:
             **request.model_dump(),
             "dataset_version": training_set.dataset_version,
             "folds": training_set.fold_kind,
-            CONTENT_HASH: training_set.content_hash,
+            ROWS_KEY: training_set.rows_key,
         }
         return self._jobs.submit(KIND, asked, training_set.dataset_name)
 
 
 def asked_of(stored: Mapping[str, Any]) -> tuple[OptimizationRequest, str]:
-    """Return the request of a job, and the content hash of the training set it was meant for."""
+    """Return the request of a job, and the `rows_key` of the training set it was meant for."""
     known = {name: value for name, value in stored.items() if name in request_fields()}
-    return OptimizationRequest.model_validate(known), str(stored[CONTENT_HASH])
+    return OptimizationRequest.model_validate(known), str(stored[ROWS_KEY])
 
 
 def request_fields() -> set[str]:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from sqlalchemy.orm import scoped_session, sessionmaker
+
 import tracking.app
 from tests.integration.tracking.conftest import Lab
+from tracking.repository.training_set import TrainingSets
 
 
 def searched(lab: Lab, fit_max_rows: int) -> tuple[Any, Any]:
@@ -38,3 +41,16 @@ def test_a_set_at_the_limit_is_searched_whole(lab: Lab) -> None:
     assert data["notes"] == []
     assert run.data.params["data_samples"] == "106"
     assert "cellar.rows_fitted" not in run.data.tags
+
+
+def test_a_sample_of_another_size_is_other_rows(lab: Lab) -> None:
+    sets = []
+    with lab.database.session("cellar_tracking") as session:
+        scoped = scoped_session(sessionmaker(session.bind))
+        for fit_max_rows in (60, 80, 106, 107):
+            sets.append(TrainingSets(scoped, fit_max_rows).get("wine", None))
+        scoped.remove()
+    keys = [found.rows_key for found in sets]
+    # A limit that does not bite leaves the set's own.
+    assert keys[2] == keys[3] == sets[0].content_hash
+    assert len(set(keys)) == 3
