@@ -100,7 +100,18 @@ class SearchJob:
             job, request.models, kept, self._progress, candidate_runs, self._open_scope
         )
         try:
-            host = _JobHost(self, job, search, request, watcher, candidate_runs, kept)
+            host = _JobHost(
+                self._runs,
+                self._progress,
+                self._tables,
+                self._store,
+                job,
+                search,
+                request,
+                watcher,
+                candidate_runs,
+                kept,
+            )
             run_ids = self._optimization.search(host, search.experiment_id, request, training_set)
             host.succeed(run_ids, training_set.notes)
         finally:
@@ -126,7 +137,10 @@ class _JobHost:
 
     def __init__(
         self,
-        job_of: SearchJob,
+        runs: JobRuns,
+        progress: SearchProgress,
+        tables: MlflowTables,
+        store: MlflowStore,
         job: Job,
         search: SearchOfJob,
         request: OptimizationRequest,
@@ -136,7 +150,10 @@ class _JobHost:
     ) -> None:
         self.id = search.id
         self.watcher = watcher
-        self._parts = job_of
+        self._runs = runs
+        self._progress = progress
+        self._tables = tables
+        self._store = store
         self._job = job
         self._search = search
         self._scoring = request.scoring
@@ -146,7 +163,7 @@ class _JobHost:
         self._run_ids: dict[str, str] = {}
         self._known = {
             run.model: run
-            for run in job_of._tables.list_search_runs(search.id)
+            for run in tables.list_search_runs(search.id)
             if (run.is_open or run.status == FINISHED) and self._is_of_this_job(run)
         }
 
@@ -163,28 +180,28 @@ class _JobHost:
         """
         run = self._known.get(model_name)
         if run is not None and run.is_open:
-            self._parts._store.resume_run(run.id, str(run.experiment_id))
-            run = self._parts._tables.find_run(run.id)
+            self._store.resume_run(run.id, str(run.experiment_id))
+            run = self._tables.find_run(run.id)
         return run
 
     def opened(self, model_name: str, run_id: str) -> None:
         """Hear which run a model has, before its search."""
-        parts, search = self._parts, self._search
+        search = self._search
         self._candidate_runs.begin(
             ParentRun(run_id, search.experiment_id, search.id, model_name, self._scoring)
         )
         logged = set()
-        for child in parts._tables.list_candidate_runs(run_id):
+        for child in self._tables.list_candidate_runs(run_id):
             if child.is_open:
                 # It was being logged when the attempt was interrupted.
-                parts._store.delete_run(child.id)
+                self._store.delete_run(child.id)
             else:
                 logged.add(child.key)
         for item in self._kept:
             if item.model_name == model_name and digest(item.key) not in logged:
                 self._candidate_runs.add(model_name, item.key, item.candidate)
         self._run_ids[model_name] = run_id
-        parts._runs.keep_result(self._job, {"run_ids": dict(self._run_ids)})
+        self._runs.keep_result(self._job, {"run_ids": dict(self._run_ids)})
 
     def searched(self, model_name: str) -> None:
         """Hear that a model's search has ended."""
@@ -213,9 +230,9 @@ class _JobHost:
     def succeed(self, run_ids: Mapping[str, str], notes: Sequence[str]) -> None:
         """End the job well; `notes` say what was searched on, where it was a sample."""
         versions = ", ".join(self._models)
-        self._parts._runs.succeed(
+        self._runs.succeed(
             self._job,
             " ".join([f"searched and registered {versions}", *(f"({note})" for note in notes)]),
             {"run_ids": dict(run_ids), "time_left_s": 0.0, "notes": list(notes)},
-            then=lambda: self._parts._progress.end_within(self._job),
+            then=lambda: self._progress.end_within(self._job),
         )
