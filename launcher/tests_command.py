@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 from launcher.env_file import ensure_env_file, read_env_file
 from launcher.errors import LaunchError
@@ -53,13 +54,22 @@ def run_tests(places: Places, arguments: Sequence[str]) -> int:
     if not parts:
         parts = list(FOLDERS if further else DEFAULT_PARTS)
     ensure_packages(places, "test")
-    run = _Run()
+    with _Run() as run:
+        _run_parts(run, parts, further)
+        return run.close()
+
+
+def _run_parts(run: "_Run", parts: Sequence[str], further: Sequence[str]) -> None:
+    several_cores = (os.cpu_count() or 1) > 1
     if "lint" in parts:
         run.program("ruff", "ruff", "check", ".")
         run.program("ruff format", "ruff", "format", "--check", ".")
-    if "types" in parts:
-        run.program("mypy", "mypy")
     folders = [folder for folder in (*FOLDERS, "containers") if folder in parts]
+    if "types" in parts:
+        if several_cores and folders:
+            run.begin("mypy", _command("mypy"))
+        else:
+            run.program("mypy", "mypy")
     if "pages" in folders and not _first_program(BROWSERS):
         folders.remove("pages")
         run.leave_out("pages", "no Chromium or Chrome was found")
@@ -73,23 +83,24 @@ def run_tests(places: Places, arguments: Sequence[str]) -> int:
     pages = any("pages" in Path(path).parts for path in named or folders)
     if pages or "postman" in parts:
         _have_npm_packages(run)
-    if folders:
-        where = [] if named else [f"tests/{folder}" for folder in folders if _has_tests(folder)]
-        workers = () if further or folders == ["containers"] else _workers()
-        if len(where) > 1 and "tests/pages" in where and not further:
-            # On a suite of their own: what a page shows is not to depend on what other tests left.
-            where.remove("tests/pages")
-            run.program("pytest", "pytest", *workers, *where)
-            where = ["tests/pages"]
-        if where or named:
-            run.program("pytest", "pytest", *workers, *where, *further)
-    if "postman" in parts:
-        newman = _newman()
-        if newman is None:
-            run.leave_out("postman", "newman is missing: npm ci --prefix tests/tools")
-        else:
-            run.step("postman", lambda: _run_collection(newman))
-    return run.close()
+    where = [] if named else [f"tests/{folder}" for folder in folders if _has_tests(folder)]
+    workers = () if further or folders == ["containers"] else _workers()
+    if len(where) > 1 and "tests/pages" in where and not further:
+        # On a suite of their own: what a page shows is not to depend on what other tests left.
+        where.remove("tests/pages")
+        run.program("pytest", "pytest", *workers, *where)
+        where = ["tests/pages"]
+    newman = _newman() if "postman" in parts else None
+    beside = several_cores and where == ["tests/pages"]
+    if "postman" in parts and newman is None:
+        run.leave_out("postman", "newman is missing: npm ci --prefix tests/tools")
+    elif newman is not None and beside:
+        # Both wait a lot: the browser for the suite, newman for Evidently.
+        run.begin("postman", [str(ROOT / "launch.sh"), "test", "postman"])
+    if where or named:
+        run.program("pytest", "pytest", *workers, *where, *further)
+    if newman is not None and not beside:
+        run.step("postman", lambda: _run_collection(newman))
 
 
 class _Run:
@@ -100,18 +111,29 @@ class _Run:
         self._passed: list[str] = []
         self._failed: list[str] = []
         self._left_out: list[str] = []
+        self._beside: list[_Beside] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for step in self._beside:
+            step.stop()
 
     def program(self, name: str, module: str, *arguments: str) -> None:
         """Run a tool of our environment on the checkout."""
-        command = [sys.executable, "-m", module, *arguments]
-        self.step(name, lambda: _succeeds(command))
+        self.step(name, lambda: _succeeds(_command(module, *arguments)))
 
     def step(self, name: str, passes: Callable[[], bool]) -> None:
         """Run one step and note how it went."""
         console.rule(name, align="left")
-        began = time.monotonic()
+        began_s = time.monotonic()
         note = self._passed if passes() else self._failed
-        note.append(f"{name} ({time.monotonic() - began:.0f} s)")
+        note.append(f"{name} ({time.monotonic() - began_s:.0f} s)")
+
+    def begin(self, name: str, command: Sequence[str]) -> None:
+        """Run a program beside the steps that follow; what it writes is printed at the end."""
+        self._beside.append(_Beside(name, command))
 
     def leave_out(self, part: str, reason: str) -> None:
         """Note a part that cannot run here; in CI that is a failure."""
@@ -119,7 +141,10 @@ class _Run:
         note.append(f"{part}: {reason}")
 
     def close(self) -> int:
-        """Print the closing lines; return the exit code."""
+        """Wait for what runs beside, print the closing lines, return the exit code."""
+        for step in self._beside:
+            console.rule(step.name, align="left")
+            (self._passed if step.wait() else self._failed).append(f"{step.name} (beside others)")
         console.rule("result", align="left")
         for style, sign, steps in (
             ("green", "passed  ", self._passed),
@@ -135,6 +160,35 @@ class _Run:
         return 1 if self._failed else 0
 
 
+class _Beside:
+    """A program that runs while others do; what it writes is kept in a file."""
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - it is written to until `wait`.
+        self._process = subprocess.Popen(  # noqa: S603
+            command,
+            cwd=ROOT,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait(self) -> bool:
+        """Wait for its end, print what it wrote, say whether it succeeded."""
+        passed = self._process.wait() == 0
+        self._output.seek(0)
+        console.out(self._output.read().decode(errors="replace"), end="")
+        return passed
+
+    def stop(self) -> None:
+        """Have it end in order, if it runs, and wait for that."""
+        self._process.terminate()
+        self._process.wait()
+        self._output.close()
+
+
 def _workers() -> tuple[str, ...]:
     """Return what has pytest run files side by side, each worker on a suite of its own.
 
@@ -146,10 +200,16 @@ def _workers() -> tuple[str, ...]:
     return ("--numprocesses", str(count), "--dist", "loadfile", "--no-loadscope-reorder")
 
 
+def _command(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 def _succeeds(command: Sequence[str]) -> bool:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)  # noqa: S603
-    return done.returncode == 0
+    return subprocess.run(command, cwd=ROOT, env=_environment(), check=False).returncode == 0  # noqa: S603
 
 
 def _run_collection(newman: str) -> bool:

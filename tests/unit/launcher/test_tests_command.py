@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -30,7 +32,26 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
         return True
 
     monkeypatch.setattr(tests_command, "_succeeds", succeed)
+    monkeypatch.setattr(tests_command, "_Beside", Beside)
+    Beside.begun = []
     return run
+
+
+class Beside:
+    """A program beside others, noted and not run."""
+
+    begun: ClassVar[Commands] = []
+    passes = True
+
+    def __init__(self, name: str, command: list[str]) -> None:
+        self.name = name
+        self.begun.append(command)
+
+    def wait(self) -> bool:
+        return self.passes
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
 
 
 @pytest.fixture
@@ -54,6 +75,54 @@ def test_by_default_all_but_the_containers_run(
     assert "tests/unit" in commands[3]
     assert "tests/containers" not in commands[3] and "tests/pages" not in commands[3]
     assert commands[4] == ["pytest", "tests/pages"]
+    assert Beside.begun == []
+
+
+@pytest.mark.parametrize(("passes", "code"), [(True, 0), (False, 1)])
+def test_on_several_cores_types_and_the_collection_run_beside_the_tests(
+    commands: Commands,
+    run_tests: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    passes: bool,
+    code: int,
+) -> None:
+    monkeypatch.setattr(tests_command.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(Beside, "passes", passes)
+    assert run_tests() == code
+
+    assert [command[0] for command in commands] == ["ruff", "ruff", "pytest", "pytest"]
+    assert [command[1:] for command in Beside.begun] == [["-m", "mypy"], ["test", "postman"]]
+    assert ("FAILED   mypy" in capsys.readouterr().out) is not passes
+
+
+def test_what_runs_beside_is_waited_for_and_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with tests_command._Run() as run:
+        run.begin("well", ["sh", "-c", "sleep 0.2; echo said [so]"])
+        run.begin("badly", ["sh", "-c", "echo and why >&2; exit 3"])
+        assert run.close() == 1
+    printed = capfd.readouterr().out
+    assert "said [so]" in printed and "and why" in printed
+    assert "passed   well" in printed and "FAILED   badly" in printed
+
+
+def test_what_runs_beside_is_ended_with_an_interruption(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    begun = tmp_path / "begun"
+    script = f"trap 'touch {ended}; exit' TERM; touch {begun}; while :; do sleep 0.05; done"
+
+    def run_and_interrupt() -> None:
+        with tests_command._Run() as run:
+            run.begin("long", ["sh", "-c", script])
+            while not begun.exists():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_and_interrupt()
+    assert ended.exists()
 
 
 @pytest.mark.parametrize(
