@@ -18,6 +18,7 @@ from servicekit.database import Database
 from tests.integration.tracking.conftest import Lab, new_name
 from tracking.domain import TrainingSet
 from tracking.repository.training_set import TrainingSets
+from tracking.service.folds import folds_of, folds_problem
 
 N_ROWS = 200
 RANDOM = np.random.default_rng(5)
@@ -55,11 +56,11 @@ def table(lab: Lab) -> Any:
     return bring
 
 
-def read(lab: Lab, name: str, folds: Any = None) -> TrainingSet:
+def read(lab: Lab, name: str, folds: Any = None, fit_max_rows: int = 250_000) -> TrainingSet:
     """Return the training set as a search gets it."""
     database: Database = lab.app.extensions["cellar_database"]
     with database.scope(), database.transaction() as session:
-        return TrainingSets(session, 250_000).get(name, None, folds)
+        return TrainingSets(session, fit_max_rows).get(name, None, folds)
 
 
 def params(lab: Lab, data: Any) -> Any:
@@ -120,6 +121,27 @@ def test_groups_are_those_of_the_column(lab: Lab, table: Any) -> None:
     name = table(time_column="day", time_is_feature="true")
     assert (read(lab, name).rows["day"].to_numpy() == read(lab, name).fold_values).all()
     assert 3 <= len(set(rows.fold_values.tolist())) < 17
+
+
+@pytest.mark.parametrize("kind", ["group", "time"])
+def test_folds_of_a_sample_are_as_those_of_all_rows(lab: Lab, table: Any, kind: Any) -> None:
+    name = table(time_column="day", time_is_feature="true", group_column="who", split=kind)
+    sample, whole = read(lab, name, fit_max_rows=60), read(lab, name)
+    assert sample.drawn_from == len(whole.labels) > 60 == len(sample.labels)
+    # The sample keeps the order of the set, and each row its own group or time.
+    places = np.flatnonzero(whole.rows["day"].isin(sample.rows["day"]))
+    assert (whole.rows["day"].to_numpy()[places] == sample.rows["day"].to_numpy()).all()
+    values, of_sample = whole.fold_values[places], sample.fold_values
+    if kind == "time":
+        assert (values == of_sample).all()
+    else:
+        assert len(set(zip(values, of_sample, strict=True))) == len(set(of_sample.tolist()))
+    assert folds_problem(sample, 3, []) is None
+    for fitted_on, scored_on in folds_of(sample, 3):
+        if kind == "time":
+            assert of_sample[fitted_on].max() < of_sample[scored_on].min()
+        else:
+            assert not set(of_sample[fitted_on]) & set(of_sample[scored_on])
 
 
 def test_folds_that_cannot_be_are_refused(lab: Lab, table: Any) -> None:
