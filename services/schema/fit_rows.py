@@ -17,6 +17,7 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 from schema import samples
 from schema.binary_copy import copy_out
 from schema.samples import FIELD_TYPES, Column
+from schema.splitmix import GOLDEN, mix
 
 SEED = 42
 
@@ -168,15 +169,9 @@ class _Kept:
 
 
 def _keys(numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a key (n,) per row number that looks random: splitmix64, a different one for each.
-
-    See Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014.
-    """
+    """Return a key (n,) per row number that looks random, a different one for each."""
     seed = np.uint64(SEED * 0xD1B54A32D192ED03 % 2**64)
-    keys = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + seed
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))
+    return mix(numbers.astype(np.uint64) * GOLDEN + seed)
 
 
 def _count_labels(

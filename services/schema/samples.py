@@ -63,10 +63,6 @@ LONGEST_NAME_BYTES = 63
 CHUNK_ROWS = 50_000
 """Rows that are in memory at the same time while a table of any length is written or read."""
 
-HASHED_ROW_BYTES = 64
-LEAST_HASH_BYTES, MOST_HASH_BYTES = 8 * 2**20, 256 * 2**20
-"""What PostgreSQL may take for the hash of a cut: enough for 4 million rows."""
-
 LARGEST_PART_CELLS = 2_000_000
 """Cells of a part of a set: 16 MB as numbers, of which a pipeline makes some copies."""
 
@@ -273,53 +269,6 @@ def append_rows(
         },
         len(rows),
     )
-
-
-def copy_source_rows(
-    connection: PgConnection,
-    dataset_name: str,
-    version: int,
-    set_name: str,
-    batch_id: int,
-    columns: Sequence[Column],
-    places: NDArray[np.int64],
-) -> None:
-    """Add rows of the table of all rows to a set, without their leaving the database.
-
-    `places` (n_rows,) are their row numbers there, in the set's order.
-    """
-    cut = sql.Identifier("pg_temp", "cut")
-    hash_kib = min(max(len(places) * HASHED_ROW_BYTES, LEAST_HASH_BYTES), MOST_HASH_BYTES) // 1024
-    with connection.cursor() as cursor:
-        # The join hashes the numbers. With too little room for that it would write the rows of the
-        # table to files in between. What it may take is twice the setting.
-        cursor.execute("SELECT set_config('work_mem', %s, true)", (f"{hash_kib // 2}kB",))
-        cursor.execute(
-            sql.SQL("CREATE TEMPORARY TABLE {} (place bigint, number integer)").format(cut)
-        )
-        numbers = np.arange(len(places))
-        copy_in(
-            connection, cut, {"place": ("int8", places), "number": ("int4", numbers)}, len(places)
-        )
-        statement = sql.SQL(
-            "ANALYZE {cut}; INSERT INTO {table} (set_name, row_number, batch_id, {columns})"
-            " SELECT {set_name}, cut.number, {batch_id}, {cells}"
-            " FROM {source} AS source JOIN {cut} AS cut ON source.row_number = cut.place;"
-            " DROP TABLE {cut}"
-        )
-        cursor.execute(
-            statement.format(
-                cut=cut,
-                table=table_name(dataset_name, version),
-                source=source_table_name(dataset_name, version),
-                set_name=sql.Literal(set_name),
-                batch_id=sql.Literal(batch_id),
-                columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
-                cells=sql.SQL(", ").join(
-                    sql.Identifier("source", column.name) for column in columns
-                ),
-            )
-        )
 
 
 def read_page(

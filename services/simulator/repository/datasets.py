@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from psycopg2 import sql
 from psycopg2.errors import ProgramLimitExceeded
 from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session, scoped_session
 
 from contracts.vocabulary import SetName
-from schema import samples
+from schema import samples, source_cuts
 from schema.samples import Column
 from schema.sets import Dataset, dataset_of
 from schema.tables import (
@@ -224,6 +227,29 @@ class DatasetRepository:
             self._driver_connection(), dataset.name, dataset.version, dataset.columns
         )
         return dataset
+
+    def count_values(self, dataset: Dataset, column: Column) -> dict[Any, int]:
+        """Return how many rows have each value of a column of few, NULL left out."""
+        name = sql.Identifier(column.name)
+        statement = sql.SQL(
+            "SELECT {column}, count(*) FROM {table} WHERE {column} IS NOT NULL GROUP BY 1"
+        ).format(column=name, table=samples.source_table_name(dataset.name, dataset.version))
+        with self._driver_connection().cursor() as cursor:
+            cursor.execute(statement)
+            return dict(cursor.fetchall())
+
+    def numbers_in_order(
+        self, dataset: Dataset, column: Column, places: range
+    ) -> Iterator[NDArray[np.int64]]:
+        """Yield which row is which in the order of a column; see `schema.source_cuts`."""
+        return source_cuts.numbers_in_order(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            column,
+            dataset.row_count or 0,
+            places,
+        )
 
     def read_source(self, dataset: Dataset, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
         """Yield the named columns of all rows in chunks; see `schema.samples.read_source`."""

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, scoped_session
 
 from contracts.vocabulary import SetName, Split
-from schema import samples
+from schema import samples, source_cuts
 from schema.sets import Dataset
 from schema.tables import PredictionRow, ScoringPartRow, ScoringRow, SetLoadRow
 
@@ -32,12 +32,10 @@ class LoadRepository:
         split: Split,
         content_hash: str,
         row_count: int,
-        rows: Iterable[tuple[NDArray[np.int64], pd.DataFrame]] | NDArray[np.int64],
-    ) -> None:
-        """Put other rows in place of the set; what models said of the old ones goes with them.
+    ) -> int:
+        """Take the rows of a set away, and note what comes in their place; return the load's id.
 
-        `rows` are their numbers in the set (n_rows,) and the rows, piece by piece; or, where they
-        are those of the table unchanged, their row numbers there (n_rows,) in the set's order.
+        What models said of the old rows goes with them.
         """
         values = {
             "seed": seed,
@@ -58,13 +56,48 @@ class LoadRepository:
             self._session.execute(
                 delete(table).where(table.dataset_id == dataset.id, table.set_name == set_name)
             )
-        connection, place = self._driver_connection(), (dataset.name, dataset.version, set_name)
-        samples.clear_set(connection, *place)
-        if isinstance(rows, np.ndarray):
-            samples.copy_source_rows(connection, *place, load_id, dataset.columns, rows)
-            return
-        for numbers, block in rows:
-            samples.append_rows(connection, *place, load_id, dataset.columns, numbers, block)
+        samples.clear_set(self._driver_connection(), dataset.name, dataset.version, set_name)
+        return load_id
+
+    def append_blocks(
+        self,
+        dataset: Dataset,
+        set_name: SetName,
+        load_id: int,
+        blocks: Iterable[tuple[NDArray[np.int64], pd.DataFrame]],
+    ) -> None:
+        """Add rows to a set, piece by piece: their numbers in the set (n_rows,), and the rows."""
+        for numbers, rows in blocks:
+            samples.append_rows(
+                self._driver_connection(),
+                dataset.name,
+                dataset.version,
+                set_name,
+                load_id,
+                dataset.columns,
+                numbers,
+                rows,
+            )
+
+    def copy_source_rows(
+        self,
+        dataset: Dataset,
+        set_name: SetName,
+        load_id: int,
+        pieces: Iterable[NDArray[np.int64]],
+        row_count: int,
+    ) -> None:
+        """Add rows of the table unchanged; see `schema.source_cuts.copy_source_rows`."""
+        source_cuts.copy_source_rows(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            set_name,
+            load_id,
+            dataset.columns,
+            pieces,
+            row_count,
+        )
 
     def relabel(self, load_id: int, seed: int, scenario: str, split: Split) -> None:
         """Note another seed, scenario or split that gave the very same rows."""

@@ -1,6 +1,6 @@
 """Which table a name and a version stand for, and how its rows are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,43 +37,32 @@ class TableSource:
     chunks: Chunks
     small: bool
 
-    def strata(self) -> NDArray[np.int32] | None:
-        """Return the number of each row's class (n_rows,), None for a regression."""
-        if self.dataset.task == "regression":
-            return None
-        target = self.dataset.target
-        codes = [
-            pd.Categorical(chunk[target.name], categories=list(self.dataset.classes)).codes
-            for chunk in self.chunks([target])
-        ]
-        return np.concatenate(codes).astype(np.int32)
+    def classes(self) -> Iterator[NDArray[np.integer]]:
+        """Yield the number of each row's class (chunk_rows,), chunk by chunk."""
+        return self._codes(self.dataset.target.name, self.dataset.classes)
 
-    def times(self, name: str) -> NDArray[Any]:
-        """Return each row's time (n_rows,): datetime64, int64 or float64."""
-        wanted = {"integer": "int64", "number": "float64"}.get(self._column(name).type, "M8[us]")
-        return np.concatenate([cells.to_numpy(wanted) for cells in self._cells(name)])
+    def sets(self, name: str) -> Iterator[NDArray[np.integer]]:
+        """Yield the place of each row's set in `SET_NAMES` (chunk_rows,), chunk by chunk."""
+        return self._codes(name, SET_NAMES)
 
-    def groups(self, name: str) -> NDArray[np.uint64]:
-        """Return a number per row (n_rows,) that is the same in all rows of a group.
+    def groups(self, name: str) -> Iterator[NDArray[np.uint64]]:
+        """Yield a number per row (chunk_rows,) that is the same in all rows of a group.
 
         It is a hash of the value, so that groups of any number need no more memory. Should two
         groups have the same, they stay together.
         """
-        hashes = [hash_pandas_object(cells, index=False).to_numpy() for cells in self._cells(name)]
-        return np.concatenate(hashes)
+        for cells in self._cells(name):
+            yield hash_pandas_object(cells, index=False).to_numpy().astype(np.uint64, copy=False)
 
-    def sets(self, name: str) -> NDArray[np.int8]:
-        """Return the place of each row's set (n_rows,) in `SET_NAMES`."""
-        codes = [
-            pd.Categorical(cells, categories=list(SET_NAMES)).codes for cells in self._cells(name)
-        ]
-        return np.concatenate(codes).astype(np.int8)
-
-    def _column(self, name: str) -> Column:
+    def column(self, name: str) -> Column:
+        """Return the column of that name."""
         return next(column for column in self.dataset.columns if column.name == name)
 
+    def _codes(self, name: str, values: Sequence[Any]) -> Iterator[NDArray[np.integer]]:
+        return (pd.Categorical(cells, categories=list(values)).codes for cells in self._cells(name))
+
     def _cells(self, name: str) -> "Iterator[pd.Series[Any]]":
-        return (chunk[name] for chunk in self.chunks([self._column(name)]))
+        return (chunk[name] for chunk in self.chunks([self.column(name)]))
 
 
 class TableSources:

@@ -1,7 +1,5 @@
 """What goes into a sample table comes out as it was."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,54 +8,7 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 
 from schema import samples
 from schema.samples import Column
-from tests.support.databases import TestDatabase
-
-ODD_TEXTS = [
-    "",
-    " ",
-    "\\N",
-    "\\.",
-    "NULL",
-    "nan",
-    "a,b",
-    "tab\there",
-    "line\nline",
-    "\r\n",
-    "back\\slash\\n",
-    'quo"te',
-    "'; DROP TABLE datasets; --",
-    "Ünïcödé 🍷",
-    "line\n\\.\nline",
-]
-COLUMNS = [
-    Column("od280/od315_of_diluted_wines", "number"),
-    Column('we"ird é; DROP TABLE datasets; --', "text"),
-    Column("100 %s {}", "integer"),
-    Column("self", "boolean"),
-    Column("Target", "integer"),
-]
-
-
-@pytest.fixture
-def connection(cellar_database: TestDatabase) -> Iterator[PgConnection]:
-    with cellar_database.connection("cellar_simulator") as connection:
-        yield connection
-
-
-def odd_rows() -> pd.DataFrame:
-    """Every column with the values that a careless round trip would change."""
-    n = len(ODD_TEXTS) + 1
-    numbers = np.random.default_rng(0).normal(size=n) * 10.0 ** np.arange(-150, -150 + 20 * n, 20)
-    numbers[:6] = [np.nan, -0.0, 0.1 + 0.2, 5e-324, 1.7976931348623157e308, -np.inf]
-    return pd.DataFrame(
-        {
-            COLUMNS[0].name: numbers,
-            COLUMNS[1].name: pd.Series([*ODD_TEXTS, None], dtype=object),
-            COLUMNS[2].name: pd.array([2**63 - 1, None, -(2**63), 2**53 + 1] * (n // 4), "Int64"),
-            COLUMNS[3].name: pd.array([True, None, False, True] * (n // 4), "boolean"),
-            COLUMNS[4].name: pd.array(range(n), "Int64"),
-        }
-    )
+from tests.support.odd_rows import COLUMNS, odd_rows
 
 
 def test_rows_come_back_exactly(connection: PgConnection) -> None:
@@ -167,29 +118,6 @@ def test_all_rows_come_back_in_chunks(connection: PgConnection, chunk_rows: int)
         )
 
 
-def test_a_set_is_cut_inside_the_database(connection: PgConnection) -> None:
-    # Names that the statement has uses of its own for.
-    names = [column.name for column in COLUMNS]
-    taken = dict(zip(names, ["number", "place", "cut", "source", 'say "hi"'], strict=False))
-    columns = [Column(taken.get(column.name, column.name), column.type) for column in COLUMNS]
-    rows = odd_rows().rename(columns=taken)
-    samples.create_table(connection, "odd", 1, columns)
-    samples.create_source_table(connection, "odd", 1, columns)
-    samples.append_source_rows(connection, "odd", 1, columns, 0, rows)
-    samples.index_source_table(connection, "odd", 1)
-    order = np.random.default_rng(0).permutation(len(rows))
-    for set_name, places in (("training", order[:9]), ("testing", order[9:])):
-        samples.copy_source_rows(connection, "odd", 1, set_name, 7, columns, places)
-        found = samples.read_rows(connection, "odd", 1, set_name, columns)
-        expected = rows.iloc[places].reset_index(drop=True)
-        pd.testing.assert_frame_equal(
-            found.reset_index(drop=True), expected, check_exact=True, check_like=True
-        )
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_name, count(*), min(batch_id) FROM samples.odd_v1 GROUP BY 1")
-        assert sorted(cursor.fetchall()) == [("testing", len(rows) - 9, 7), ("training", 9, 7)]
-
-
 def test_dropping_takes_both_tables_and_may_be_repeated(connection: PgConnection) -> None:
     samples.create_table(connection, "odd", 1, COLUMNS)
     samples.create_source_table(connection, "odd", 1, COLUMNS)
@@ -232,23 +160,3 @@ def test_an_empty_set_has_no_parts(connection: PgConnection) -> None:
 def test_parts_of_a_wide_table_are_short() -> None:
     assert samples.rows_per_part(14) == samples.rows_per_part(40) == 50_000
     assert samples.rows_per_part(1_600) == 1_250
-
-
-def test_a_cut_of_many_rows_writes_no_files_in_between(cellar_database: TestDatabase) -> None:
-    columns, n_rows = [Column("number", "number"), Column("name", "text")], 300_000
-    with cellar_database.connection() as connection, connection.cursor() as cursor:
-        samples.create_table(connection, "long", 1, columns)
-        samples.create_source_table(connection, "long", 1, columns)
-        cursor.execute(
-            "INSERT INTO samples.long_v1_source SELECT place, place / 7.0, 'bottle ' || place"
-            " FROM generate_series(0, %s) AS place",
-            (n_rows - 1,),
-        )
-        samples.index_source_table(connection, "long", 1)
-        places = np.random.default_rng(0).permutation(n_rows)[: n_rows * 6 // 10]
-        cursor.execute("SET LOCAL temp_file_limit = 0")
-        samples.copy_source_rows(connection, "long", 1, "training", 7, columns, places)
-        cursor.execute(
-            "SELECT row_number, name FROM samples.long_v1 WHERE row_number < 3 ORDER BY 1"
-        )
-        assert cursor.fetchall() == [(row, f"bottle {places[row]}") for row in range(3)]

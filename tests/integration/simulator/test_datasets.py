@@ -20,7 +20,6 @@ from werkzeug.test import encode_multipart
 from contracts.vocabulary import SET_NAMES
 from schema.samples import CHUNK_ROWS
 from simulator.builtin_datasets import DATASET_NAMES, read_builtin
-from simulator.service.splitting import split_places
 from simulator.table_files import FIRST_ROWS
 from tests.integration.simulator.conftest import Load
 from tests.support.databases import TestDatabase
@@ -562,13 +561,24 @@ def test_a_table_of_several_chunks_is_cut_as_if_it_were_one(
     bring(table.to_csv(index=False), id_column="key")
     rows = {name: load(name, dataset_name="mine")["rows"] for name in SET_NAMES}
     assert rows == {"training": 72_000, "testing": 24_000, "production": 24_000}
-    for name, places in split_places(n_rows, labels, 42).items():
-        found = cellar_database.rows(
-            "SELECT array_agg(key ORDER BY row_number), max(row_number) FROM samples.mine_v1"
-            " WHERE set_name = %s",
-            (name,),
+    found = {
+        name: np.array(keys)
+        for name, keys in cellar_database.rows(
+            "SELECT set_name, array_agg(key ORDER BY row_number) FROM samples.mine_v1 GROUP BY 1"
         )
-        assert found == [(places.tolist(), len(places) - 1)]
+    }
+    assert sorted(np.concatenate(list(found.values()))) == list(range(n_rows))
+    for name, keys in found.items():
+        assert (np.bincount(labels[keys]) == rows[name] // 3).all()
+        # Drawn and put in order at random; it does not matter whether the rows are fouled.
+        assert abs(np.corrcoef(keys, np.arange(len(keys)))[0, 1]) < 0.03
+    load("production", dataset_name="mine", scenario="clean")
+    clean = cellar_database.rows(
+        "SELECT array_agg(key ORDER BY row_number), max(row_number) FROM samples.mine_v1"
+        " WHERE set_name = 'production'"
+    )
+    assert clean == [(found["production"].tolist(), rows["production"] - 1)]
+    load("production", dataset_name="mine")
     # Every block is moved the same way, by about one standard deviation.
     moves = cellar_database.rows(
         "SELECT p.key / 50000, avg(p.x - s.x), count(*) - count(p.x), count(*) FROM samples.mine_v1"
