@@ -84,12 +84,14 @@ def _run_parts(run: "_Run", parts: Sequence[str], further: Sequence[str]) -> Non
     if pages or "postman" in parts:
         _have_npm_packages(run)
     where = [] if named else [f"tests/{folder}" for folder in folders if _has_tests(folder)]
-    workers = () if further or folders == ["containers"] else _workers()
+    several = not further and folders != ["containers"]
     if len(where) > 1 and "tests/pages" in where and not further:
         # On a suite of their own: what a page shows is not to depend on what other tests left.
         where.remove("tests/pages")
-        run.program("pytest", "pytest", *workers, *where)
+        run.program("pytest", "pytest", *_workers(), *where)
         where = ["tests/pages"]
+    # A browser keeps its core busy; other tests, of killed and restarted programs, mostly wait.
+    workers = _workers(beyond_cores=0 if where == ["tests/pages"] else 1) if several else ()
     newman = _newman() if "postman" in parts else None
     beside = several_cores and where == ["tests/pages"]
     if "postman" in parts and newman is None:
@@ -189,13 +191,14 @@ class _Beside:
         self._output.close()
 
 
-def _workers() -> tuple[str, ...]:
+def _workers(beyond_cores: int = 1) -> tuple[str, ...]:
     """Return what has pytest run files side by side, each worker on a suite of its own.
 
     With one core, or a server from outside, they run one after the other.
     """
-    count = min(MOST_WORKERS, os.cpu_count() or 1)
-    if count == 1 or any(os.environ.get(name) for name in SHARED):
+    cores = os.cpu_count() or 1
+    count = min(MOST_WORKERS, cores + beyond_cores)
+    if cores == 1 or any(os.environ.get(name) for name in SHARED):
         return ()
     return ("--numprocesses", str(count), "--dist", "loadfile", "--no-loadscope-reorder")
 

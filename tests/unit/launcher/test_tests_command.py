@@ -92,6 +92,7 @@ def test_on_several_cores_types_and_the_collection_run_beside_the_tests(
     assert run_tests() == code
 
     assert [command[0] for command in commands] == ["ruff", "ruff", "pytest", "pytest"]
+    assert [command[2] for command in commands[2:]] == ["3", "2"]
     assert [command[1:] for command in Beside.begun] == [["-m", "mypy"], ["test", "postman"]]
     assert ("FAILED   mypy" in capsys.readouterr().out) is not passes
 
@@ -152,7 +153,8 @@ def test_a_selection_runs_tests_alone(commands: Commands, run_tests: Callable[..
 @pytest.mark.parametrize(
     "cores, arguments, variables, workers",
     [
-        (2, ["unit"], {}, "2"),
+        (2, ["unit"], {}, "3"),
+        (2, ["pages"], {}, "2"),
         (64, ["unit"], {}, "4"),
         (1, ["unit"], {}, None),
         (2, ["unit", "-x"], {}, None),
