@@ -91,7 +91,7 @@ def drawn_numbers(
 def shares_of_classes(class_sizes: Numbers) -> Numbers:
     """Return how many rows (3, n_classes) each set has of classes of `class_sizes` (n_classes,).
 
-    The sums are those of `split_places`, and each is its exact share, rounded up or down: the sums
+    The sums are those of `split_places`, and each is within two rows of its exact share: the sums
     are shared out class after class. Of `FEWEST_ROWS` rows every set has one at least.
     """
     ends = np.cumsum(class_sizes)
