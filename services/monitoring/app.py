@@ -1,5 +1,6 @@
 """The composition root of the monitoring service."""
 
+from functools import partial
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -22,6 +23,7 @@ from monitoring.repository.results import ResultRepository
 from monitoring.repository.scored_sets import ScoredSetsRepository
 from monitoring.repository.set_counts import SetCounts
 from monitoring.repository.set_statistics import SetStatisticsRepository
+from monitoring.repository.shared_snapshot import SharedSnapshot
 from monitoring.service.counted_sets import CountedSetsReader
 from monitoring.service.dashboard import ActionService, DashboardService, drift_time_line
 from monitoring.service.drift import DriftRule
@@ -58,7 +60,15 @@ def create_app(settings: Settings | None = None) -> Flask:
         results,
         EvidentlyAdapter(settings.evidently_max_rows),
         rule,
-        CountedSetsReader(SetCounts(database.session), SetStatisticsRepository(database.session)),
+        CountedSetsReader(
+            SetCounts(
+                SharedSnapshot(
+                    database.session,
+                    partial(database.connect, "counting", statement_timeout_s=0),
+                )
+            ),
+            SetStatisticsRepository(database.session),
+        ),
         LongSets(settings.retraining_read_max_rows, settings.evidently_max_rows),
     )
     verdicts = VerdictService(database, results)

@@ -98,10 +98,11 @@ class Database:
         finally:
             self.session.rollback()
 
-    def connect(self) -> PgConnection:
+    def connect(self, use: str = "log", statement_timeout_s: float = 30.0) -> PgConnection:
         """Open a driver connection of its own, in autocommit mode, outside pool and sessions.
 
-        A statement that takes 30 s is given up: who waits for it is told then.
+        `use` is what the server's list of connections says of it. A statement that takes longer
+        than the timeout is given up, so that who waits for it is told; 0 is no timeout.
         """
         connection = psycopg2.connect(
             host=self._settings.database_host,
@@ -110,8 +111,8 @@ class Database:
             user=self._settings.database_user,
             password=self._settings.database_password.get_secret_value(),
             connect_timeout=max(1, round(self._settings.connect_timeout_s)),
-            application_name="cellar-log",
-            options="-c timezone=UTC -c statement_timeout=30000",
+            application_name=f"cellar-{use}",
+            options=f"-c timezone=UTC -c statement_timeout={statement_timeout_s * 1000:.0f}",
             keepalives_idle=30,
             # A partitioned network is noticed in seconds, not in the kernel's quarter of an hour.
             tcp_user_timeout=10_000,

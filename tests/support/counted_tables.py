@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the driver's own name
 
 from contracts.vocabulary import ColumnType
 from monitoring.repository.scored_sets import ScoredSetsRepository
 from monitoring.repository.set_counts import SetCounts
 from monitoring.repository.set_statistics import SetStatisticsRepository
+from monitoring.repository.shared_snapshot import SharedSnapshot
 from monitoring.service.counted_sets import CountedSetsReader
 from schema.samples import Column
 from tests.support.databases import TestDatabase
@@ -85,11 +87,18 @@ class Counter:
     def __init__(self, database: TestDatabase, session: Any) -> None:
         self.database = database
         self.sets = ScoredSetsRepository(session)
-        self.reader = CountedSetsReader(SetCounts(session), SetStatisticsRepository(session))
+        snapshot = SharedSnapshot(session, self._connect)
+        self.reader = CountedSetsReader(SetCounts(snapshot), SetStatisticsRepository(session))
         self.session = session
+
+    def _connect(self) -> PgConnection:
+        connection = self.database.connect("cellar_monitoring")
+        connection.autocommit = True
+        return connection
 
     def read(self) -> Any:
         """Return the counted sets and what of them is fresh; keep that."""
+        self.sets.begin_snapshot()
         counted, fresh = self.reader.read(self.sets.get("cellar", None))
         self.reader.keep(fresh)
         self.session.commit()
@@ -97,6 +106,7 @@ class Counter:
 
     def read_windows(self, window_count: int) -> Any:
         """Return the production set in windows and what of them is fresh; keep that."""
+        self.sets.begin_snapshot()
         windowed, fresh = self.reader.read_windows(self.sets.get("cellar", None), window_count)
         self.reader.keep(fresh)
         self.session.commit()

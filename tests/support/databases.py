@@ -178,10 +178,12 @@ class TestDatabase:
     @contextlib.contextmanager
     def connection(self, role: str | None = None) -> Iterator[PgConnection]:
         """Open a psycopg2 connection in a role (default: the superuser)."""
-        with contextlib.closing(
-            self.server._connect(self.name, role or self.server.superuser)
-        ) as connection:
+        with contextlib.closing(self.connect(role)) as connection:
             yield connection
+
+    def connect(self, role: str | None = None) -> PgConnection:
+        """Return such a connection, which who asks closes."""
+        return self.server._connect(self.name, role or self.server.superuser)
 
     def rows(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Return what a query answers, asked as the superuser."""

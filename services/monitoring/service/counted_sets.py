@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitoring.repository.scored_sets import ScoredSets
-from monitoring.repository.set_counts import SetCounts, Windows
+from monitoring.repository.set_counts import SetCounts
 from monitoring.repository.set_statistics import Counting, SetStatisticsRepository
+from monitoring.repository.windows import Windows
 from monitoring.service.sampling import sample_numbers
 from monitoring.service.set_statistics import (
     FEATURES,

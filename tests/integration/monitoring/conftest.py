@@ -16,6 +16,7 @@ import simulator.app
 import simulator.settings
 from contracts.vocabulary import SetName
 from modelkit.pipeline import build_pipeline
+from monitoring.repository import counting_sql
 from schema.samples import replace_predictions
 from schema.sets import LoadedSets
 from tests.support.counted_tables import Counter
@@ -146,8 +147,9 @@ def lab(cellar_database: TestDatabase) -> Lab:
 
 
 @pytest.fixture
-def counter(cellar_database: TestDatabase) -> Any:
-    """A counter with the service's own rights."""
+def counter(cellar_database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A counter with the service's own rights, for which 1,500 rows are several ranges."""
+    monkeypatch.setattr(counting_sql, "RANGE_ROWS", 700)
     with cellar_database.session("cellar_monitoring") as session:
         scoped = scoped_session(sessionmaker(session.bind))
         yield Counter(cellar_database, scoped)

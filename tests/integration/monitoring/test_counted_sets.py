@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from psycopg2 import sql
 
 import monitoring.app
 import monitoring.settings
+from monitoring.repository import counting_sql
+from monitoring.repository.set_scans import fetched
 from monitoring.service.counted_rule import judge_counted, precision
 from monitoring.service.retraining_rule import feature_drift, judge
 from monitoring.service.retraining_signals import RetrainingRule
@@ -64,6 +67,53 @@ def test_counts_say_what_the_rows_say(counter: Counter, task: str, moved: float)
         assert before.missing == comparison.reference[cells.name].isna().sum()
         found = feature_drift(comparison, cells.name)
         assert (found is None) == (not before.present or not after.present)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_ranges_say_together_what_one_says(
+    counter: Counter, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(counter.database, table_of(rows_of(0), rows_of(1, moved=0.5), task))
+    by_range, _ = counter.read()
+    windows_by_range, _ = counter.read_windows(3)
+    monkeypatch.setattr(counting_sql, "RANGE_ROWS", 10**6)
+    counter.database.execute("DELETE FROM set_statistics")
+    at_once, fresh = counter.read()
+    assert len(fresh) == 4
+    windows_at_once, fresh = counter.read_windows(3)
+    assert len(fresh) == 2
+    for found, expected in zip(kept_of(by_range), kept_of(at_once), strict=True):
+        assert_same(found, expected)
+    for found, expected in zip(windows_by_range.windows, windows_at_once.windows, strict=True):
+        assert_same(as_json(found.features), as_json(expected.features))
+        assert_same(as_json(found.predictions), as_json(expected.predictions))
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Compare values in lists and mappings; numbers that were added up in other order nearly."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list | tuple):
+        for one, another in zip(found, expected, strict=True):
+            assert_same(one, another)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize("row_count", [0, 1, 699, 700, 701, 2100, 2101])
+def test_each_row_is_in_one_range(counter: Counter, row_count: int) -> None:
+    """Also one whose number is larger than it should be."""
+    which = counting_sql.ranges(row_count)
+    assert len(which) == max(1, -(-row_count // 700))
+    statement = sql.SQL("SELECT DISTINCT {} FROM generate_series(0, {}) AS s (row_number)").format(
+        sql.SQL(" + ").join(sql.SQL("({})::int").format(condition) for condition in which),
+        sql.Literal(row_count + 5),
+    )
+    with counter.database.connection() as connection:
+        assert fetched(statement, connection) == [(1,)]
 
 
 def test_a_value_that_cannot_be_squared_is_counted_and_has_no_mean(counter: Counter) -> None:
