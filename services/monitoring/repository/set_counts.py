@@ -1,10 +1,10 @@
 """Counts the rows of a long set where they are, in PostgreSQL.
 
 The rows are divided into ranges. A statement reads a range once, for up to `COLUMNS_AT_ONCE`
-columns, and what comes back are counts: memory stays flat on both sides, and several connections
-count at the same time. The windows of a set are told apart in the same statements. Knows what is
-asked for, and adds up; the SQL is written by `counting_sql`, and what follows from the counts is
-known to `service.counted_rule`.
+columns: memory stays flat on both sides, and several connections count at the same time. The
+windows of a set are told apart in the same statements. Knows what is asked for, and adds up; the
+SQL is written by `counting_sql`, and what follows from the counts is known to
+`service.counted_rule`.
 """
 
 import itertools
