@@ -180,33 +180,38 @@ class _RawColumn:
         return self.typed(wanted)
 
     def guessed(self, wanted: ColumnType) -> str:
-        """SQL: the cell as that type where it is not `doubtful`; a third of the time of `typed`."""
+        """SQL: the cell as that type if there are no `doubts`; a third of the time of `typed`."""
         if self.type is None and wanted in {"integer", "number"}:
             return f"TRY_CAST({self.sql} AS {'BIGINT' if wanted == 'integer' else 'DOUBLE'})"
         if self.type is None and wanted == "boolean":
             return f"{self.sql} IN ('true', 'True', 'TRUE')"
         return self.for_pandas(wanted)
 
-    def doubtful(self, wanted: ColumnType) -> str:
+    def doubts(self, wanted: ColumnType) -> Sequence[str]:
         """SQL: the cell may not plainly be of that type; true too often rather than too seldom."""
         if self.type is not None or wanted == "text":
-            return self.is_wrong(wanted)
+            return [self.is_wrong(wanted)]
         if wanted == "integer":
-            return f"{self.guessed(wanted)}::VARCHAR IS DISTINCT FROM {self.sql}"
+            return [f"{self.guessed(wanted)}::VARCHAR IS DISTINCT FROM {self.sql}"]
         if wanted == "boolean":
-            return f"{self.sql} NOT IN ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')"
+            return [f"{self.sql} NOT IN ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')"]
         if wanted == "number":
             # As `is_plainly` has it, without an expression: no zero before a digit, no _, not long.
             # Below the minus are the plus and all kinds of space.
-            # An AND, OR or coalesce around the cast would have DuckDB make it twice.
-            odd = (
-                f"{self.sql} < '-' OR {self.sql} BETWEEN '00' AND '0:'"
-                f" OR {self.sql} BETWEEN '-00' AND '-0:' OR contains({self.sql}, '_')"
+            # An AND, OR or coalesce around the cast would have DuckDB make it twice; of a CASE only
+            # what is needed is looked at.
+            odd_start = (
+                f"CASE WHEN {self.sql} < '1' THEN {self.sql} < '-' OR {self.sql} BETWEEN '00' AND"
+                f" '0:' OR {self.sql} BETWEEN '-00' AND '-0:' ELSE false END"
             )
             number = self.guessed(wanted)
-            is_none = f"({self.sql} IS NULL) <> ({number} IS NULL)"
-            return f"greatest({odd}, {is_none}, abs({number}) >= {LEAST_LONG})"
-        return f"({self.sql} IS NOT NULL AND NOT {self.is_plainly(wanted)})"
+            return [
+                odd_start,
+                f"contains({self.sql}, '_')",
+                f"({self.sql} IS NULL) <> ({number} IS NULL)",
+                f"abs({number}) >= {LEAST_LONG}",
+            ]
+        return [f"({self.sql} IS NOT NULL AND NOT {self.is_plainly(wanted)})"]
 
 
 class TableFile:
@@ -387,7 +392,7 @@ class TableFile:
             `find_types` is to look at all rows: it may find other types, or what is wrong.
         """
         pairs = list(zip(self._columns, columns, strict=True))
-        doubts = ", ".join(raw.doubtful(column.type) for raw, column in pairs)
+        doubts = ", ".join(doubt for raw, column in pairs for doubt in raw.doubts(column.type))
         cells = [raw.guessed(column.type) for raw, column in pairs]
         empty = set(range(len(columns)))
         for chunk in self._read([*cells, f"greatest(false, {doubts})"], columns):
