@@ -1,21 +1,27 @@
 """Files that come in as forms: streamed to a folder, validated, gone afterwards."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_restful import Resource
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import Json
 from werkzeug.datastructures import FileStorage
+from werkzeug.formparser import FormDataParser
 from werkzeug.test import encode_multipart
 
+from servicekit import upload
 from servicekit.api import Route, endpoint
 from servicekit.app import create_service
 from servicekit.settings import ServiceSettings
-from servicekit.upload import LARGEST_TEXT_BYTES, UploadedFile, UploadRules
+from servicekit.upload import LARGEST_TEXT_BYTES, MOST_PARTS, UploadedFile, UploadRules
 from servicekit.wire import AnswerModel, RequestModel
 
 NAMELESS = b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n"
@@ -59,12 +65,12 @@ class LetterResource(Resource):  # type: ignore[misc]
 
 @pytest.fixture
 def app(tmp_path: Path) -> Flask:
-    settings = ServiceSettings(
+    service_settings = ServiceSettings(
         port=1, database_host="h", database_user="u", database_password="p", max_body_bytes=1024
     )
     return create_service(
         "post_office",
-        settings,
+        service_settings,
         title="Post office",
         routes=[Route(LetterResource, "/letters")],
         uploads=UploadRules(tmp_path, MAX_BYTES),
@@ -147,6 +153,82 @@ def test_what_is_no_form_is_refused(client: FlaskClient, content_type: str, data
     answer = client.post("/letters", data=data, content_type=content_type)
     assert answer.status_code == (415 if content_type == "text/csv" else 400), answer.text
     assert {"error", "message"} <= set(answer.json)
+
+
+# Not a \r alone: what werkzeug makes of it depends on where its buffer ends.
+PIECES = [b"\n", b"\r\n", b"-", b"--", b"x", b"--x", b"\r\n--x", b"a" * 70, b"\r\n--x\r\n"]
+PART = b'\r\n--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n'
+
+
+def form(parts: Sequence[tuple[bytes, bytes | None, bytes]], end: bytes) -> bytes:
+    """Return a form of names, names of files, and contents."""
+    body = b"".join(
+        PART % (name, b"" if file is None else b'; filename="%s"' % file) + content
+        for name, file, content in parts
+    )
+    return body.removeprefix(b"\r\n") + end
+
+
+def read_by_werkzeug(body: bytes) -> Any:
+    """Return texts and contents of files, or None for what is no form."""
+    parser = FormDataParser(lambda **_: io.BytesIO(), silent=False, max_form_parts=MOST_PARTS)
+    try:
+        _, texts, files = parser.parse(
+            io.BytesIO(body), "multipart/form-data", len(body), {"boundary": "x"}
+        )
+    except ValueError:
+        return None
+    found = [(name, file.filename, file.read()) for name, file in files.items(multi=True)]
+    return list(texts.items(multi=True)), found
+
+
+def read_by_us(body: bytes, folder: Path) -> Any:
+    """Return the same as we read it."""
+    try:
+        texts, files = upload._read_form(io.BytesIO(body), b"x", folder)
+    except ValueError:
+        return None
+    # Of the same name in the order in which they came, as werkzeug has them.
+    found = [(name, file.name, file.path.read_bytes()) for name, file in files]
+    names = list(dict.fromkeys(name for name, *_ in texts))
+    texts.sort(key=lambda item: names.index(item[0]))
+    names = list(dict.fromkeys(name for name, *_ in found))
+    found.sort(key=lambda item: names.index(item[0]))
+    return texts, found
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    parts=st.lists(
+        st.tuples(
+            st.sampled_from([b"a", b"b"]),
+            st.sampled_from([None, b"t.csv", b""]),
+            # A mark at the very start would be taken for the part's end.
+            st.just(b"")
+            | st.lists(st.sampled_from(PIECES)).map(lambda some: b"c" + b"".join(some)),
+        ),
+        max_size=3,
+    ),
+    end=st.sampled_from([b"\r\n--x--\r\n", b"\r\n--x--", b"\n--x--\n", b"\r\n--x", b""]),
+    read_bytes=st.integers(1, 40),
+)
+def test_a_form_is_read_as_werkzeug_reads_it(
+    parts: list[tuple[bytes, bytes | None, bytes]], end: bytes, read_bytes: int
+) -> None:
+    body = form(parts, end)
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
+        # Boundaries are then in the middle of what is taken at once, and everywhere else.
+        patch.setattr(upload, "READ_BYTES", read_bytes)
+        assert read_by_us(body, Path(folder)) == read_by_werkzeug(body)
+
+
+@pytest.mark.parametrize("length", [1, 70])
+def test_a_file_between_texts_comes_in_whole(tmp_path: Path, length: int) -> None:
+    content = bytes(range(256)) * 2000
+    parts = [(b"a", None, b"1"), (b"f", b"t", content * length), (b"b", None, b"2")]
+    texts, files = read_by_us(form(parts, b"\r\n--x--\r\n"), tmp_path)
+    assert texts == [("a", "1"), ("b", "2")]
+    assert files == [("f", "t", content * length)]
 
 
 def test_both_forms_are_described(client: FlaskClient) -> None:
