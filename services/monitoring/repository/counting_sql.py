@@ -1,5 +1,6 @@
 """How what is counted of a set is written in SQL; `set_counts` asks it. Pure."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,6 +20,9 @@ COLUMNS_AT_ONCE = 100
 
 RANGE_ROWS = 100_000
 """Rows that one statement counts: half a second's work, so that many share a long set evenly."""
+
+AFTER_LAST_NUMBER = 2**31
+"""Rows are numbered from 0 by an int4."""
 
 LARGEST_SUMMED = 1e150
 """Squares of larger numbers cannot be added up in double precision."""
@@ -53,18 +57,10 @@ def everywhere() -> sql.Composable:
 
 def ranges(row_count: int) -> list[sql.Composable]:
     """Return conditions, of which every row of a set meets just one, whatever its number."""
-    starts = range(RANGE_ROWS, row_count, RANGE_ROWS)
-    lower = [None, *starts]
-    upper = [*starts, None]
+    edges = [*range(0, max(row_count, 1), RANGE_ROWS), AFTER_LAST_NUMBER]
     return [
-        sql.SQL(" AND ").join(
-            sql.SQL(form).format(sql.Literal(number))
-            for form, number in (("s.row_number >= {}", first), ("s.row_number < {}", end))
-            if number is not None
-        )
-        if first is not None or end is not None
-        else everywhere()
-        for first, end in zip(lower, upper, strict=True)
+        sql.SQL("s.row_number >= {} AND s.row_number < {}").format(*map(sql.Literal, pair))
+        for pair in itertools.pairwise(edges)
     ]
 
 

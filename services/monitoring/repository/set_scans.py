@@ -29,13 +29,10 @@ class ColumnScan:
         self._load, self._windows = load, windows
         columns = {column.name: column for column in load.dataset.features}
         self._columns = [columns[item.name] for item in cells]
-        self._names = [item.name for item in cells if item.kind != "category"]
-        self._sizes = [counting_sql.cell_count(item) for item in cells if item.kind != "category"]
-        values = [
-            counting_sql.cell_of(item, columns[item.name])
-            for item in cells
-            if item.kind != "category"
-        ]
+        numbered = [item for item in cells if item.kind != "category"]
+        self._names = [item.name for item in numbered]
+        self._sizes = [counting_sql.cell_count(item) for item in numbered]
+        values = [counting_sql.cell_of(item, columns[item.name]) for item in numbered]
         if with_missing:
             self._names.append(MISSING_IN_ROW)
             self._sizes.append(len(columns) + 1)

@@ -115,6 +115,10 @@ def test_what_is_too_large_is_refused(client: FlaskClient, tmp_path: Path) -> No
     assert answer.status_code == 413
     assert "CELLAR_MAX_UPLOAD_BYTES" in answer.json["message"]
     assert send(client, sender="x" * (LARGEST_TEXT_BYTES + 1)).status_code == 413
+    # Texts are held in memory together.
+    half = LARGEST_TEXT_BYTES // 2 + 1
+    assert send(client, sender="x" * half).status_code == 200
+    assert send(client, sender="x" * half, stamps="x" * half).status_code == 413
     assert list(tmp_path.iterdir()) == []
 
 
