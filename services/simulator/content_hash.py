@@ -2,12 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
 
 import pandas as pd
-
-LOOKED_AT = 64
-"""Cells of a column of text by which it is told whether they come again and again."""
 
 
 class ContentHash:
@@ -39,26 +35,6 @@ def row_hashes(rows: pd.DataFrame) -> bytes:
         rows, index=False, categorize=bool(texts.isna().to_numpy().any())
     )
     return hashes.to_numpy().tobytes()
-
-
-def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with texts that come again and again as `Categorical`.
-
-    Each of these is hashed and encoded once.
-    """
-    found = rows.copy(deep=False)
-    for place, (_, cells) in enumerate(rows.items()):
-        if not pd.api.types.is_object_dtype(cells.dtype):
-            continue
-        texts = cells.to_numpy()
-        if len(set(texts[:LOOKED_AT].tolist())) < LOOKED_AT // 2:
-            found.isetitem(place, _categorical(texts))
-    return found
-
-
-def _categorical(texts: Any) -> pd.Categorical:
-    codes, labels = pd.factorize(texts)
-    return pd.Categorical.from_codes(codes, categories=pd.Index(labels, dtype=object))
 
 
 def content_hash_of(rows: pd.DataFrame) -> str:

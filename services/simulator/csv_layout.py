@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +18,9 @@ from simulator.bad_table import BadTable
 
 DELIMITERS = (",", ";", "\t", "|")
 BLOCK_BYTES = 1024 * 1024
+WINDOW_BYTES = 32 * 1024 * 1024
+"""Of a file that is looked through in place; a whole one would count as memory of the process."""
+
 LARGEST_CELL = 2_000_000
 """Characters of one line, hence also of one cell."""
 
@@ -30,6 +34,8 @@ class CsvLayout:
 
     names: tuple[str, ...]
     delimiter: str
+    rows_at: int
+    """The byte at which the rows begin, or one a little before."""
 
 
 def read_layout(path: Path) -> CsvLayout:
@@ -52,18 +58,21 @@ def read_layout(path: Path) -> CsvLayout:
         raise BadTable.at("the file is empty")
     delimiter = max(DELIMITERS, key=_first_record(head).count)
     csv.field_size_limit(LARGEST_CELL)
-    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
+    text = io.StringIO(head, newline="")
+    reader = csv.reader(text, delimiter=delimiter)
     try:
         names = next(reader)
     except csv.Error as error:
         raise BadTable.at(f"the header cannot be read: {error}", line=1) from None
+    # A mark of the byte order, which is not in this text, has them begin three bytes later.
+    rows_at = len(head[: text.tell()].encode())
     if len(head) == LARGEST_CELL and next(reader, None) is None:
         raise BadTable.at(
             f"the header is longer than {LARGEST_CELL} characters; a line end is missing, or a"
             " quote is not closed",
             line=1,
         )
-    return CsvLayout(tuple(names), delimiter)
+    return CsvLayout(tuple(names), delimiter, rows_at)
 
 
 def _first_record(head: str) -> str:
@@ -86,6 +95,17 @@ def ends_in_long_line(path: Path) -> bool:
         file.seek(max(0, size - LARGEST_CELL - len(b"\r\n")))
         end = file.read().rstrip(b"\r\n")
     return len(end) >= LARGEST_CELL and b"\n" not in end and b"\r" not in end
+
+
+def absent_characters(path: Path, layout: CsvLayout, characters: str) -> set[str]:
+    """Return those of these characters, all of them ASCII, that are nowhere below the header."""
+    absent, size = set(characters), path.stat().st_size
+    with path.open("rb") as file:
+        for first in range(0, size, WINDOW_BYTES):
+            length, start = min(WINDOW_BYTES, size - first), max(0, layout.rows_at - first)
+            with mmap(file.fileno(), length, access=ACCESS_READ, offset=first) as content:
+                absent = {one for one in absent if content.find(one.encode(), start) < 0}
+    return absent
 
 
 def check_text(path: Path) -> None:

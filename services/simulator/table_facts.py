@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from contracts.vocabulary import Task
-from simulator.content_hash import ContentHash, row_hashes, with_labels
+from simulator.content_hash import ContentHash, row_hashes
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 
@@ -27,9 +27,8 @@ class TableFacts:
         self.target_missing = False
 
     def seen(self, chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """Yield the chunks, labels as `Categorical`, and take in each."""
-        for rows in chunks:
-            chunk = with_labels(rows)
+        """Yield the chunks, and take in each."""
+        for chunk in chunks:
             hashes = row_hashes(chunk)
             for content_hash in self._hashes.values():
                 content_hash.add_hashes(hashes)

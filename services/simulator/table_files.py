@@ -9,8 +9,8 @@ at rest does not need. Its memory is limited; what it cannot hold it writes to t
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from contracts.vocabulary import ColumnType
-from schema.samples import CHUNK_ROWS, PANDAS_TYPES, Column, unusable_names
+from schema.samples import CHUNK_ROWS, Column, unusable_names
 from servicekit.errors import Unavailable
 from servicekit.iso_times import DATE_PATTERN, TIME_PATTERN
+from simulator.arrow_rows import frame_of
 from simulator.bad_table import BadTable
 from simulator.csv_layout import (
     LARGEST_CELL,
     MISSING_WORDS,
     CsvLayout,
+    absent_characters,
     check_text,
     ends_in_long_line,
     find_line,
@@ -36,6 +38,7 @@ from simulator.unpacking import Kind
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 MEMORY_LIMIT = "384MB"
 NUMERIC_TYPES = frozenset({"integer", "number", "boolean"})
@@ -51,9 +54,6 @@ TIME_TYPES = frozenset({"date", "timestamp"})
 VECTOR_ROWS = 2048
 FEW_ROWS, FIRST_ROWS = 200, 20_000
 COLUMNS_AT_ONCE = 100
-
-DOUBTS = "\0"
-"""A name that no column can have."""
 
 MOST_COLUMNS = 900
 """A row of PostgreSQL must fit on a page of 8 kB."""
@@ -184,22 +184,30 @@ class _RawColumn:
         if self.type is None and wanted in {"integer", "number"}:
             return f"TRY_CAST({self.sql} AS {'BIGINT' if wanted == 'integer' else 'DOUBLE'})"
         if self.type is None and wanted == "boolean":
-            return f"{self.sql} IN ('true', 'True', 'TRUE')"
+            return f"{self.sql} = 'true' OR {self.sql} IN ('True', 'TRUE')"
         return self.for_pandas(wanted)
 
-    def doubts(self, wanted: ColumnType) -> Sequence[str]:
-        """SQL: the cell may not plainly be of that type; true too often rather than too seldom."""
+    def doubts(self, wanted: ColumnType, absent: Collection[str] = ()) -> Sequence[str]:
+        """SQL: the cell may not plainly be of that type; true too often rather than too seldom.
+
+        `absent` are characters that no cell has.
+        """
+        # Of a CASE only what is needed is looked at, and no cast is made twice.
+        if self.type is None and wanted == "text" and "\0" in absent:
+            return []
         if self.type is not None or wanted == "text":
             return [self.is_wrong(wanted)]
         if wanted == "integer":
-            return [f"{self.guessed(wanted)}::VARCHAR IS DISTINCT FROM {self.sql}"]
+            same = f"{self.guessed(wanted)}::VARCHAR = {self.sql}"
+            return [f"CASE WHEN {same} THEN false ELSE {self.sql} IS NOT NULL END"]
         if wanted == "boolean":
-            return [f"{self.sql} NOT IN ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')"]
+            yes, no = f"{self.sql} = 'true'", f"{self.sql} = 'false'"
+            other = f"{self.sql} NOT IN ('True', 'False', 'TRUE', 'FALSE')"
+            return [f"CASE WHEN {yes} THEN false WHEN {no} THEN false ELSE {other} END"]
         if wanted == "number":
             # As `is_plainly` has it, without an expression: no zero before a digit, no _, not long.
             # Below the minus are the plus and all kinds of space.
-            # An AND, OR or coalesce around the cast would have DuckDB make it twice; of a CASE only
-            # what is needed is looked at.
+            # An AND, OR or coalesce around the cast would have DuckDB make it twice.
             odd_start = (
                 f"CASE WHEN {self.sql} < '1' THEN {self.sql} < '-' OR {self.sql} BETWEEN '00' AND"
                 f" '0:' OR {self.sql} BETWEEN '-00' AND '-0:' ELSE false END"
@@ -207,7 +215,7 @@ class _RawColumn:
             number = self.guessed(wanted)
             return [
                 odd_start,
-                f"contains({self.sql}, '_')",
+                *([] if "_" in absent else [f"contains({self.sql}, '_')"]),
                 f"({self.sql} IS NULL) <> ({number} IS NULL)",
                 f"abs({number}) >= {LEAST_LONG}",
             ]
@@ -379,9 +387,11 @@ class TableFile:
         return sorted(value for (value,) in found if value is not None)
 
     def chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
-        """Yield all rows in order, `CHUNK_ROWS` at most at a time, in pandas' types."""
+        """Yield all rows in order, `CHUNK_ROWS` at most at a time; see `frame_of`."""
         pairs = zip(self._columns, columns, strict=True)
-        return self._read([raw.for_pandas(column.type) for raw, column in pairs], columns)
+        names = [column.name for column in columns]
+        for cells in self._read([raw.for_pandas(column.type) for raw, column in pairs]):
+            yield frame_of(cells, names)
 
     def guessed_chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
         """Yield all rows as `chunks` does, if they are of the types that were guessed.
@@ -391,33 +401,31 @@ class TableFile:
         WrongGuess
             `find_types` is to look at all rows: it may find other types, or what is wrong.
         """
+        absent = () if self._layout is None else absent_characters(self._path, self._layout, "_\0")
         pairs = list(zip(self._columns, columns, strict=True))
-        doubts = ", ".join(doubt for raw, column in pairs for doubt in raw.doubts(column.type))
+        doubts = [doubt for raw, column in pairs for doubt in raw.doubts(column.type, absent)]
         cells = [raw.guessed(column.type) for raw, column in pairs]
+        names = [column.name for column in columns]
         empty = set(range(len(columns)))
-        for chunk in self._read([*cells, f"greatest(false, {doubts})"], columns):
-            if chunk.pop(DOUBTS).any():
+        for *found, doubtful in self._read([*cells, f"greatest(false, {', '.join(doubts)})"]):
+            if doubtful.true_count:
                 raise WrongGuess
+            chunk = frame_of(found, names)
             empty -= {place for place in empty if _has_value(chunk.iloc[:, place])}
             yield chunk
         if empty:
             raise WrongGuess
 
-    def _read(self, cells: Sequence[str], columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
-        """Yield what these expressions give; one behind those of the columns is called `DOUBTS`."""
-        names = [*(column.name for column in columns), DOUBTS][: len(cells)]
-        types = {column.name: PANDAS_TYPES[column.type] for column in columns}
+    def _read(self, cells: Sequence[str]) -> "Iterator[list[pa.Array]]":
+        """Yield what these expressions give, `CHUNK_ROWS` rows at most at a time."""
         aliases = ", ".join(f"{cell} AS c{place}" for place, cell in enumerate(cells))
         self.row_count = 0
         with self._refusals():
-            self._connection.execute(f"SELECT {aliases} FROM {self._scan}")
-            while True:
-                chunk = self._connection.fetch_df_chunk(CHUNK_ROWS // VECTOR_ROWS)
-                if chunk.empty:
-                    return
-                self.row_count += len(chunk)
-                chunk.columns = pd.Index(names)
-                yield chunk.astype(types, copy=False)
+            rows = self._connection.sql(f"SELECT {aliases} FROM {self._scan}")
+            with closing(rows.to_arrow_reader(CHUNK_ROWS // VECTOR_ROWS * VECTOR_ROWS)) as reader:
+                for batch in reader:
+                    self.row_count += batch.num_rows
+                    yield batch.columns
 
     def _raw(self, column: Column) -> _RawColumn:
         return next(raw for raw in self._columns if raw.name == column.name)
@@ -432,8 +440,9 @@ class TableFile:
 
     def _one(self, query: str) -> tuple[Any, ...]:
         with self._refusals():
-            found: tuple[Any, ...] | None = self._connection.execute(query).fetchone()
-        return found or ()
+            # All of them, though it is one: the connection is free again then.
+            found: list[tuple[Any, ...]] = self._connection.execute(query).fetchall()
+        return found[0] if found else ()
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -447,6 +456,8 @@ def _narrowest(fitting: Mapping[_RawColumn, Sequence[ColumnType]]) -> dict[_RawC
 
 def _has_value(cells: "pd.Series[Any]") -> bool:
     """Tell whether there is a value that is no word for a missing one."""
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        cells = cells.dtype.categories.to_series()
     if cells.dtype != object:
         return bool(cells.notna().any())
     return any(cell is not None and cell.strip() not in MISSING_WORDS for cell in cells)
@@ -509,6 +520,8 @@ def _connection(folder: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     try:
         # Of times that say none, and of dates.
         connection.execute("SET TimeZone = 'UTC'")
+        # A column of a chunk may have more than 2 GiB of text.
+        connection.execute("SET arrow_large_buffer_size = true")
         yield connection
     finally:
         connection.close()
@@ -523,7 +536,10 @@ def _refusals(path: Path, layout: CsvLayout | None) -> Iterator[None]:
         yield
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
         raise NoRoom() from error
-    except duckdb.Error as error:
+    # What goes wrong in the middle of a table comes by way of Arrow.
+    except (duckdb.Error, OSError) as error:
+        if str(error).startswith(("Out of Memory Error", "IO Error")):
+            raise NoRoom() from error
         if layout is None:
             raise BadTable.at("the Parquet file is damaged or cut off") from error
         line = re.search(r"CSV Error on Line: (\d+)", str(error))

@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 import string
+from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -99,15 +100,22 @@ def read_file(path: Path, kind: Any, columns: list[Column]) -> pd.DataFrame:
         assert table.names == list(types)
         found = table.find_types(types)
         assert found == columns == table.guess_types(types)
-        rows = pd.concat(table.chunks(found), ignore_index=True)
+        rows = whole(table.chunks(found))
         check_guess(table, columns, rows)
         return rows
+
+
+def whole(chunks: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return all chunks as one frame, labels as the texts they stand for."""
+    rows = pd.concat(chunks, ignore_index=True)
+    labels = rows.select_dtypes("category")
+    return rows.assign(**labels.astype(object).where(labels.notna(), None))
 
 
 def check_guess(table: TableFile, columns: list[Column], rows: pd.DataFrame) -> bool:
     """Tell whether a first reading was sure of these types; then it must have found these rows."""
     try:
-        guessed = pd.concat(table.guessed_chunks(columns), ignore_index=True)
+        guessed = whole(table.guessed_chunks(columns))
     except WrongGuess:
         return False
     pd.testing.assert_frame_equal(guessed, rows, check_exact=True)
@@ -291,7 +299,7 @@ def test_a_table_read_once_is_what_it_is_when_all_rows_tell_the_types(
                 list(table.guessed_chunks(table.guess_types({})))
             return
         guessed = table.guess_types({})
-        rows = pd.concat(table.chunks(found), ignore_index=True)
+        rows = whole(table.chunks(found))
         assert guessed == found or not check_guess(table, guessed, rows)
         check_guess(table, found, rows)
 
@@ -312,4 +320,4 @@ def test_plain_tables_are_read_once(tmp_path: Path, cells: list[str], type_: str
     with open_table(path, "csv", tmp_path) as table:
         guessed = table.guess_types({})
         assert guessed[0].type == type_
-        assert check_guess(table, guessed, pd.concat(table.chunks(guessed), ignore_index=True))
+        assert check_guess(table, guessed, whole(table.chunks(guessed)))

@@ -4,9 +4,11 @@ import hashlib
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from simulator.content_hash import LOOKED_AT, row_hashes, with_labels
+from simulator.arrow_rows import LOOKED_AT, frame_of
+from simulator.content_hash import row_hashes
 
 N_ROWS = 500
 FEW = np.array(["red", "white", "rosé", ""], dtype=object)[np.arange(N_ROWS) % 4]
@@ -15,6 +17,12 @@ MANY = np.array([f"bottle {number}" for number in range(N_ROWS)], dtype=object)
 
 def gaps(texts: "np.ndarray[tuple[int], np.dtype[np.object_]]") -> pd.Series:
     return pd.Series([None if number % 7 == 3 else text for number, text in enumerate(texts)])
+
+
+def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as they come out of a file."""
+    batch = pa.RecordBatch.from_pandas(rows, preserve_index=False)
+    return frame_of(batch.columns, batch.schema.names)
 
 
 TABLES = {

@@ -1,6 +1,7 @@
 """What a CSV file looks like, and on which line something stands."""
 
 import tracemalloc
+from mmap import ALLOCATIONGRANULARITY
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from simulator.bad_table import BadTable
 from simulator.csv_layout import (
     BLOCK_BYTES,
     CsvLayout,
+    absent_characters,
     check_text,
     ends_in_long_line,
     find_line,
@@ -68,7 +70,7 @@ def test_a_record_that_is_too_long_is_told_with_line_and_column(
 ) -> None:
     monkeypatch.setattr(csv_layout, "LARGEST_CELL", 64)
     path.write_text(f'a,b\n1,"x\ny"\n{record}{behind}', newline="")
-    found = find_ragged_line(path, CsvLayout(("a", "b"), ","))
+    found = find_ragged_line(path, CsvLayout(("a", "b"), ",", 0))
     place = f"Line 4, column {column!r}" if column else "Line 4"
     assert found is not None and found.message.startswith(f"{place}: a line or a cell is longer")
 
@@ -78,7 +80,7 @@ def test_no_more_of_a_long_line_is_in_memory_than_may_be(path: Path) -> None:
     tracemalloc.start()
     try:
         assert ends_in_long_line(path)
-        assert find_ragged_line(path, CsvLayout(("a", "b"), ",")) is not None
+        assert find_ragged_line(path, CsvLayout(("a", "b"), ",", 0)) is not None
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
@@ -105,3 +107,25 @@ def test_a_wrong_byte_is_found_wherever_it_stands(path: Path, before: int) -> No
 def test_a_character_across_two_blocks_is_right(path: Path, before: int) -> None:
     path.write_bytes(b"a,b\n" + b"x" * before + "é€🍷".encode() * 3)
     check_text(path)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('a_1,"b\n_c_d"\n1,2\n', {"_", "\0"}),
+        ("a_1,b\n", {"_", "\0"}),
+        ("a_1,b", {"_", "\0"}),
+        ("ä,b\r\n_,1\r\n", {"\0"}),
+        ("ä,b\r1,2\r1,_", {"\0"}),
+        (f"a,b\n{'1,2' * 100_000}\n1,\0", {"_"}),
+        (f"a_b,c\n{'1,2' * 100_000}\n1_0,\0\n", set()),
+    ],
+)
+def test_characters_are_absent_where_no_row_has_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch, mark: str, content: str, expected: set[str]
+) -> None:
+    monkeypatch.setattr(csv_layout, "WINDOW_BYTES", ALLOCATIONGRANULARITY)
+    monkeypatch.setattr(csv_layout, "LARGEST_CELL", 1000)
+    path.write_text(mark + content, encoding="utf-8", newline="")
+    assert absent_characters(path, read_layout(path), "_\0") == expected
