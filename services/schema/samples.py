@@ -63,6 +63,9 @@ LONGEST_NAME_BYTES = 63
 CHUNK_ROWS = 50_000
 """Rows that are in memory at the same time while a table of any length is written or read."""
 
+MOST_ARGUMENTS = 100
+"""Of a function of PostgreSQL's."""
+
 LARGEST_PART_CELLS = 2_000_000
 """Cells of a part of a set: 16 MB as numbers, of which a pipeline makes some copies."""
 
@@ -357,11 +360,14 @@ def count_missing(
     columns: Sequence[Column],
 ) -> int:
     """Return how many cells of a set are NULL."""
-    missing = sql.SQL(" + ").join(
-        sql.SQL("count(*) - count({})").format(sql.Identifier(column.name)) for column in columns
-    )
-    statement = sql.SQL("SELECT {} FROM {} WHERE set_name = %s").format(
-        missing, table_name(dataset_name, version)
+    # One call per row and part: an aggregate per column takes half as long again.
+    names = [sql.Identifier(column.name) for column in columns]
+    parts = [
+        sql.SQL("num_nulls({})").format(sql.SQL(", ").join(names[first : first + MOST_ARGUMENTS]))
+        for first in range(0, len(names), MOST_ARGUMENTS)
+    ]
+    statement = sql.SQL("SELECT coalesce(sum({}), 0) FROM {} WHERE set_name = %s").format(
+        sql.SQL(" + ").join(parts), table_name(dataset_name, version)
     )
     return _scalar(connection, statement, (set_name,))
 

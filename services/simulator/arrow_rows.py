@@ -4,7 +4,7 @@ Text that comes again and again is made labels: each of these is hashed and enco
 done here cell by cell.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -12,7 +12,28 @@ import pyarrow as pa
 LOOKED_AT = 64
 """Cells of a column of text by which it is told whether they come again and again."""
 
+CHUNK_BYTES = 32 * 1024 * 1024
+"""What a chunk of rows takes about, if that is fewer rows than it may have."""
+
 _MASKED = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+
+
+def chunks_of(batches: Iterable[pa.RecordBatch], most_rows: int) -> Iterator[list[pa.Array]]:
+    """Yield the columns (n_rows,) of batches put together, in order.
+
+    A chunk is of `most_rows` at most, if no batch has more, and ends with the batch with which it
+    takes `CHUNK_BYTES`: rows may be of many columns, or of long text.
+    """
+    held: list[pa.RecordBatch] = []
+    n_rows = n_bytes = 0
+    for batch in batches:
+        if held and (n_rows + batch.num_rows > most_rows or n_bytes >= CHUNK_BYTES):
+            yield pa.concat_batches(held).columns
+            held, n_rows, n_bytes = [], 0, 0
+        held.append(batch)
+        n_rows, n_bytes = n_rows + batch.num_rows, n_bytes + batch.nbytes
+    if held:
+        yield pa.concat_batches(held).columns
 
 
 def frame_of(columns: Sequence[pa.Array], names: Sequence[str]) -> pd.DataFrame:

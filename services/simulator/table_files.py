@@ -21,7 +21,7 @@ from contracts.vocabulary import ColumnType
 from schema.samples import CHUNK_ROWS, Column, unusable_names
 from servicekit.errors import Unavailable
 from servicekit.iso_times import DATE_PATTERN, TIME_PATTERN
-from simulator.arrow_rows import frame_of
+from simulator.arrow_rows import chunks_of, frame_of
 from simulator.bad_table import BadTable
 from simulator.csv_layout import (
     LARGEST_CELL,
@@ -51,7 +51,8 @@ SQL_TYPES: Mapping[str, str] = {
     "timestamp": "TIMESTAMPTZ",
 }
 TIME_TYPES = frozenset({"date", "timestamp"})
-VECTOR_ROWS = 2048
+BATCH_ROWS = 8192
+"""Rows that DuckDB hands over at once; `chunks_of` puts them together."""
 FEW_ROWS, FIRST_ROWS = 200, 20_000
 COLUMNS_AT_ONCE = 100
 
@@ -387,7 +388,7 @@ class TableFile:
         return sorted(value for (value,) in found if value is not None)
 
     def chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
-        """Yield all rows in order, `CHUNK_ROWS` at most at a time; see `frame_of`."""
+        """Yield all rows in order, `CHUNK_ROWS` at most at a time; see `arrow_rows`."""
         pairs = zip(self._columns, columns, strict=True)
         names = [column.name for column in columns]
         for cells in self._read([raw.for_pandas(column.type) for raw, column in pairs]):
@@ -417,15 +418,15 @@ class TableFile:
             raise WrongGuess
 
     def _read(self, cells: Sequence[str]) -> "Iterator[list[pa.Array]]":
-        """Yield what these expressions give, `CHUNK_ROWS` rows at most at a time."""
+        """Yield what these expressions give, as `chunks_of` cuts it."""
         aliases = ", ".join(f"{cell} AS c{place}" for place, cell in enumerate(cells))
         self.row_count = 0
         with self._refusals():
             rows = self._connection.sql(f"SELECT {aliases} FROM {self._scan}")
-            with closing(rows.to_arrow_reader(CHUNK_ROWS // VECTOR_ROWS * VECTOR_ROWS)) as reader:
-                for batch in reader:
-                    self.row_count += batch.num_rows
-                    yield batch.columns
+            with closing(rows.to_arrow_reader(BATCH_ROWS)) as reader:
+                for columns in chunks_of(reader, CHUNK_ROWS):
+                    self.row_count += len(columns[0])
+                    yield columns
 
     def _raw(self, column: Column) -> _RawColumn:
         return next(raw for raw in self._columns if raw.name == column.name)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from contracts.vocabulary import SET_NAMES, SetName
 from simulator.permutation import Permutation
@@ -31,6 +30,9 @@ def split_places(
     classes of which every set gets its share; None cuts at random. The same seed gives the same
     rows on every machine: wine with seed 42 gives 106, 36 and 36.
     """
+    # It takes memory that a service at rest does not need; see `builtin_datasets`.
+    from sklearn.model_selection import train_test_split
+
     training, rest = train_test_split(
         np.arange(n_rows), train_size=TRAINING_SHARE, stratify=strata, random_state=seed
     )

@@ -43,6 +43,22 @@ def test_a_missing_value_is_null_in_the_database(connection: PgConnection) -> No
         assert cursor.fetchone() == (1, 0, 4)
 
 
+@pytest.mark.parametrize("n_columns", [1, 100, 101, 250])
+def test_missing_cells_of_a_set_are_counted(connection: PgConnection, n_columns: int) -> None:
+    columns = [Column(f"c{place}", "number") for place in range(n_columns)]
+    values = np.arange(3.0 * n_columns).reshape(3, n_columns)
+    values[1], values[2, -1] = np.nan, np.nan
+    rows = pd.DataFrame(values, columns=[column.name for column in columns])
+    samples.create_table(connection, "odd", 1, columns)
+    for set_name, some in (("training", rows), ("testing", rows.head(1))):
+        samples.replace_rows(connection, "odd", 1, set_name, 1, columns, some)
+    counts = [
+        samples.count_missing(connection, "odd", 1, name, columns)
+        for name in ("training", "testing", "production")
+    ]
+    assert counts == [n_columns + 1, 0, 0]
+
+
 def test_replacing_touches_neither_another_set_nor_another_version(
     connection: PgConnection,
 ) -> None:

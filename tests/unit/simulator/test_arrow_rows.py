@@ -1,0 +1,75 @@
+"""Rows come in chunks that memory has room for, whatever is in them."""
+
+import itertools
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from schema.samples import CHUNK_ROWS
+from simulator import arrow_rows
+from simulator.arrow_rows import CHUNK_BYTES, chunks_of
+from simulator.table_files import BATCH_ROWS, open_table
+
+
+def batches(*sizes: int) -> list[pa.RecordBatch]:
+    """Return batches of so many numbers (int64), counted from 0 in all of them."""
+    ends = [sum(sizes[:place]) for place in range(len(sizes) + 1)]
+    return [
+        pa.record_batch({"a": pa.array(range(first, end), pa.int64())})
+        for first, end in itertools.pairwise(ends)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most_rows", "most_bytes", "expected"),
+    [
+        ([], 10, 1000, []),
+        ([3], 10, 1000, [3]),
+        ([3, 3, 3, 3], 9, 1000, [9, 3]),
+        ([3, 3, 3, 3], 10, 1000, [9, 3]),
+        ([3, 3, 3, 3], 2, 1000, [3, 3, 3, 3]),
+        ([3, 3, 3, 3], 100, 1, [3, 3, 3, 3]),
+        ([3, 3, 3, 3], 100, 48, [6, 6]),
+    ],
+)
+def test_batches_become_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+    sizes: list[int],
+    most_rows: int,
+    most_bytes: int,
+    expected: list[int],
+) -> None:
+    monkeypatch.setattr(arrow_rows, "CHUNK_BYTES", most_bytes)
+    chunks = [cells.to_pylist() for (cells,) in chunks_of(batches(*sizes), most_rows)]
+    assert list(map(len, chunks)) == expected
+    assert [*itertools.chain(*chunks)] == [*range(sum(sizes))]
+
+
+def test_a_chunk_of_short_rows_has_as_many_as_it_may(tmp_path: Path) -> None:
+    assert CHUNK_ROWS - BATCH_ROWS < sizes_of_chunks(tmp_path, "x", 2 * CHUNK_ROWS)[0] <= CHUNK_ROWS
+
+
+def test_a_chunk_of_long_rows_has_few(tmp_path: Path) -> None:
+    n_bytes, n_rows = 5_000, 20_000
+    sizes = sizes_of_chunks(tmp_path, "x" * n_bytes, n_rows)
+    assert sum(sizes) == n_rows
+    assert max(sizes) < CHUNK_BYTES / n_bytes + BATCH_ROWS
+
+
+def sizes_of_chunks(folder: Path, cell: str, n_rows: int) -> list[int]:
+    path = folder / "table.csv"
+    path.write_text("a,b\n" + f"{cell},1\n" * n_rows)
+    with open_table(path, "csv", folder) as table:
+        chunks = list(map(len, table.guessed_chunks(table.guess_types({}))))
+        assert table.row_count == n_rows
+    return chunks
+
+
+def test_there_is_nothing_of_no_rows() -> None:
+    empty = pa.record_batch({"a": pa.array([], pa.large_string())})
+    pd.testing.assert_frame_equal(
+        arrow_rows.frame_of(empty.columns, ["a"]),
+        pd.DataFrame({"a": pd.Categorical([], categories=pd.Index([], dtype=object))}),
+    )
