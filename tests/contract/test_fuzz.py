@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.contract.conftest import Furnished, search
 from tests.support.running_suite import SERVICES
 
-EXAMPLES = 20
+EXAMPLES = 12
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

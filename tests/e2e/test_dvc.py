@@ -135,24 +135,7 @@ def test_metrics_and_plots_are_dvcs(clone: Clone) -> None:
     assert all(0.9 < float(line["score"]) <= 1 for line in candidates)
 
 
-def test_a_changed_parameter_runs_what_depends_on_it(clone: Clone) -> None:
-    clone.change_params(
-        "search",
-        models={"DecisionTree": {"max_depth": {"low": 2, "high": 9}}},
-        strategy="random",
-        n_candidates=3,
-    )
-
-    assert clone.repro() == STAGES
-    chosen = clone.result("chosen.json")
-    assert (
-        chosen["model"] == "DecisionTree" and 2 <= int(chosen["hyperparameters"]["max_depth"]) <= 9
-    )
-    with (clone.folder / "lifecycle" / "candidates.csv").open(encoding="utf-8") as file:
-        assert len(list(csv.DictReader(file))) == 3
-
-
-def test_a_table_of_ones_own_is_kept_by_dvc_and_loaded(clone: Clone) -> None:
+def test_a_table_of_ones_own_and_other_parameters_run_what_depends_on_them(clone: Clone) -> None:
     (clone.folder / "data").mkdir()
     lines = [
         f"{number % 7},{number % 5},{'long' if number % 7 > 3 else 'short'}"
@@ -161,10 +144,22 @@ def test_a_table_of_ones_own_is_kept_by_dvc_and_loaded(clone: Clone) -> None:
     (clone.folder / FILE).write_text("\n".join(["a,b,size", *lines]) + "\n", encoding="utf-8")
     clone.dvc("add", FILE)
     clone.change_params("dataset", name="sizes", file=FILE, target="size", types={"b": "text"})
+    clone.change_params(
+        "search",
+        models={"DecisionTree": {"max_depth": {"low": 2, "high": 9}}},
+        strategy="random",
+        n_candidates=3,
+    )
 
     assert clone.repro() == STAGES
     assert clone.result("dataset.json")["classes"] == ["long", "short"]
     assert clone.result("testing.json")["score"] == 1.0
+    chosen = clone.result("chosen.json")
+    assert (
+        chosen["model"] == "DecisionTree" and 2 <= int(chosen["hyperparameters"]["max_depth"]) <= 9
+    )
+    with (clone.folder / "lifecycle" / "candidates.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 3
 
 
 def test_what_a_stage_cannot_use_is_named(clone: Clone) -> None:

@@ -237,15 +237,20 @@ def test_unknown_dataset_names_the_call_that_loads_it(lab: Lab) -> None:
     assert 'POST /root/simulator {"set_name": "testing", "dataset_name": "iris"}' in message
 
 
+SPOILT_COLUMNS = """
+    UPDATE samples.wine_v1 SET malic_acid = NULL, ash = 1,
+        alcohol = CASE WHEN set_name <> 'production' THEN alcohol END
+"""
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        "UPDATE samples.wine_v1 SET alcohol = NULL WHERE set_name = 'production'",
-        "UPDATE samples.wine_v1 SET alcohol = NULL",
-        "UPDATE samples.wine_v1 SET alcohol = 1",
+        SPOILT_COLUMNS,
         "DELETE FROM predictions WHERE set_name = 'production' AND mod(sample_id, 2) = 0",
         "UPDATE predictions SET predicted_class = '0' WHERE set_name = 'production'",
     ],
+    ids=["columns", "predictions missing", "predictions of one class"],
 )
 def test_spoilt_columns_and_predictions_still_get_an_answer(lab: Lab, spoil: str) -> None:
     lab.ready()
