@@ -405,10 +405,11 @@ class TableFile:
         absent = () if self._layout is None else absent_characters(self._path, self._layout, "_\0")
         pairs = list(zip(self._columns, columns, strict=True))
         doubts = [doubt for raw, column in pairs for doubt in raw.doubts(column.type, absent)]
+        doubtful_row = f"greatest({', '.join(['false', *doubts])})"
         cells = [raw.guessed(column.type) for raw, column in pairs]
         names = [column.name for column in columns]
         empty = set(range(len(columns)))
-        for *found, doubtful in self._read([*cells, f"greatest(false, {', '.join(doubts)})"]):
+        for *found, doubtful in self._read([*cells, doubtful_row]):
             if doubtful.true_count:
                 raise WrongGuess
             chunk = frame_of(found, names)

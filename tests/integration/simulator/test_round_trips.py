@@ -321,3 +321,15 @@ def test_plain_tables_are_read_once(tmp_path: Path, cells: list[str], type_: str
         guessed = table.guess_types({})
         assert guessed[0].type == type_
         assert check_guess(table, guessed, whole(table.chunks(guessed)))
+
+
+@pytest.mark.parametrize("end", ["", "_"])
+def test_a_table_of_nothing_but_text_is_read(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n" + "red,x\n" * 70 + f"white,y{end}\n", newline="")
+    with open_table(path, "csv", tmp_path) as table:
+        columns = table.guess_types({})
+        assert [column.type for column in columns] == ["text", "text"]
+        rows = whole(table.guessed_chunks(columns))
+    assert rows["a"].tolist() == ["red"] * 70 + ["white"]
+    assert rows["b"].tolist() == ["x"] * 70 + [f"y{end}"]
