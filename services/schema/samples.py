@@ -360,16 +360,20 @@ def count_missing(
     columns: Sequence[Column],
 ) -> int:
     """Return how many cells of a set are NULL."""
-    # One call per row and part: an aggregate per column takes half as long again.
-    names = [sql.Identifier(column.name) for column in columns]
-    parts = [
-        sql.SQL("num_nulls({})").format(sql.SQL(", ").join(names[first : first + MOST_ARGUMENTS]))
-        for first in range(0, len(names), MOST_ARGUMENTS)
-    ]
+    # One sum per row: an aggregate per column takes half as long again.
+    missing = nulls_in_row([sql.Identifier(column.name) for column in columns])
     statement = sql.SQL("SELECT coalesce(sum({}), 0) FROM {} WHERE set_name = %s").format(
-        sql.SQL(" + ").join(parts), table_name(dataset_name, version)
+        missing, table_name(dataset_name, version)
     )
     return _scalar(connection, statement, (set_name,))
+
+
+def nulls_in_row(values: Sequence[sql.Composable]) -> sql.Composable:
+    """Return SQL for how many of these values, at least one, are NULL."""
+    return sql.SQL(" + ").join(
+        sql.SQL("num_nulls({})").format(sql.SQL(", ").join(values[first : first + MOST_ARGUMENTS]))
+        for first in range(0, len(values), MOST_ARGUMENTS)
+    )
 
 
 def _scalar(

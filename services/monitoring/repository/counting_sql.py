@@ -10,13 +10,13 @@ from psycopg2 import sql
 
 from contracts.vocabulary import ColumnType
 from monitoring.service.set_statistics import QUANTILES, NumberCells, TruthCells
-from schema.samples import Column, table_name
+from schema.samples import Column, nulls_in_row, table_name
 from schema.sets import SetLoad
 
 ItemT = TypeVar("ItemT")
 
 COLUMNS_AT_ONCE = 100
-"""PostgreSQL's limits are 100 arguments of a function and 1,664 results of a query."""
+"""PostgreSQL's limit is 1,664 results of a query."""
 
 RANGE_ROWS = 100_000
 """Rows that one statement counts: half a second's work, so that many share a long set evenly."""
@@ -212,9 +212,7 @@ def cell_count(cells: NumberCells | TruthCells) -> int:
 
 def missing_in_row(columns: Sequence[Column]) -> sql.Composable:
     """Return in how many of the columns a row has no value."""
-    return sql.SQL(" + ").join(
-        sql.SQL("num_nulls({})").format(listed(map(named, some))) for some in at_once(columns)
-    )
+    return nulls_in_row([named(column) for column in columns])
 
 
 def figures(column: Column) -> sql.Composable:

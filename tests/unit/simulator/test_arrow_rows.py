@@ -9,7 +9,7 @@ import pytest
 
 from schema.samples import CHUNK_ROWS
 from simulator import arrow_rows
-from simulator.arrow_rows import CHUNK_BYTES, chunks_of
+from simulator.arrow_rows import CHUNK_BYTES, LOOKED_AT, chunks_of, frame_of
 from simulator.table_files import BATCH_ROWS, open_table
 
 
@@ -70,6 +70,17 @@ def sizes_of_chunks(folder: Path, cell: str, n_rows: int) -> list[int]:
 def test_there_is_nothing_of_no_rows() -> None:
     empty = pa.record_batch({"a": pa.array([], pa.large_string())})
     pd.testing.assert_frame_equal(
-        arrow_rows.frame_of(empty.columns, ["a"]),
+        frame_of(empty.columns, ["a"]),
         pd.DataFrame({"a": pd.Categorical([], categories=pd.Index([], dtype=object))}),
     )
+
+
+@pytest.mark.parametrize("text_type", [pa.string(), pa.large_string()])
+def test_text_that_comes_again_and_again_is_labels(text_type: pa.DataType) -> None:
+    n_rows = 2 * LOOKED_AT
+    again = pa.array(["red", None, "rosé", "red"] * (n_rows // 4), text_type)
+    names = pa.array([f"bottle {number}" for number in range(n_rows)], text_type)
+    found = frame_of([again, names], ["again", "name"])
+    assert list(found["again"].cat.categories) == ["red", "rosé"]
+    assert found["again"].cat.codes[:4].tolist() == [0, -1, 1, 0]
+    assert found["name"].dtype == object and found["name"].tolist() == names.to_pylist()
