@@ -13,6 +13,7 @@ from servicekit.health import Check, HealthResource, ReadyResource
 from servicekit.openapi import openapi_document
 from servicekit.own_sites import OwnSites, register_own_sites
 from servicekit.settings import ServiceSettings
+from servicekit.syntax_trees import make_parsing_thread_safe
 from servicekit.telemetry import configure_logging, prometheus_text, register_telemetry
 from servicekit.upload import UploadRules
 from servicekit.working_folder import remove_abandoned
@@ -41,6 +42,7 @@ def create_service(
     collectors : figures that are looked up whenever Prometheus asks, besides the counters.
     uploads : needed where an endpoint takes files: where they are kept meanwhile, and how much.
     """
+    make_parsing_thread_safe()
     configure_logging(settings.log_level, settings.log_format)
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes

@@ -26,6 +26,7 @@ from servicekit.background import bind_outside_requests
 from servicekit.database import Database, DatabaseUnavailable
 from servicekit.errors import DomainError
 from servicekit.settings import ServiceSettings
+from servicekit.syntax_trees import make_parsing_thread_safe
 from servicekit.telemetry import configure_logging, set_request_id
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ def run_child(
     # Whatever a library prints goes to the log; what was standard output speaks to the program.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    make_parsing_thread_safe()
     configure_logging(settings.log_level, settings.log_format)
     database = Database(settings)
     worker = Worker(database, make_jobs(database.session), make_workshop)

@@ -294,15 +294,19 @@ class MlflowStore:
 
 def _save(pipeline: Pipeline, training_set: TrainingSet, description: Model, path: Path) -> None:
     names = _class_names(pipeline, training_set)
-    mlflow.sklearn.save_model(
-        pipeline,
-        str(path),
-        mlflow_model=description,
-        signature=_signature(training_set.rows.head(EXAMPLE_ROWS), pipeline),
-        input_example=example_of(training_set.rows, EXAMPLE_ROWS),
-        metadata=None if names is None else {"class_names": names},
-        **log_model_options(),
-    )
+    try:
+        mlflow.sklearn.save_model(
+            pipeline,
+            str(path),
+            mlflow_model=description,
+            signature=_signature(training_set.rows.head(EXAMPLE_ROWS), pipeline),
+            input_example=example_of(training_set.rows, EXAMPLE_ROWS),
+            metadata=None if names is None else {"class_names": names},
+            **log_model_options(),
+        )
+    except MlflowException as error:
+        # No server is asked here: it would not help to try again later.
+        raise RuntimeError("MLflow could not write the model to a file") from error
 
 
 def _class_names(pipeline: Pipeline, training_set: TrainingSet) -> list[str] | None:

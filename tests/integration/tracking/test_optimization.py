@@ -1,5 +1,6 @@
 """The optimization request from body to registered model."""
 
+import errno
 import json
 import math
 import threading
@@ -227,6 +228,23 @@ def test_a_search_that_fails_leaves_failed_runs_and_no_version(lab: Lab) -> None
         "SELECT state, reason FROM searches WHERE experiment_id = %s", [experiment_id]
     )[0]
     assert state == "failed" and "Solver lbfgs" in reason
+
+
+def test_a_model_that_cannot_be_written_is_no_outage_of_mlflow(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    name = new_name("unwritten")
+    with monkeypatch.context() as patch:
+        patch.setattr("skops.io.dump", fill_the_disk)
+        answer = lab.ask("POST", "/model_management", lab.optimization(name), 500)
+    assert answer["error"] == "Internal error"
+    experiment_id = lab.client.get_experiment_by_name(name).experiment_id
+    (run,) = lab.ask("GET", f"/runs?experiment_id={experiment_id}")["data"]
+    assert run["status"] == "FAILED"
+    assert not lab.client.search_model_versions(f"run_id = '{run['run_id']}'")
 
 
 def test_metrics_in_the_answers_are_the_run_s(lab: Lab, walk_through: Any) -> None:
