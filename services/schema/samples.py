@@ -63,6 +63,12 @@ LONGEST_NAME_BYTES = 63
 CHUNK_ROWS = 50_000
 """Rows that are in memory at the same time while a table of any length is written or read."""
 
+CHUNK_BYTES = 32 * 2**20
+"""What they may hold: fewer rows of a table of many columns, or of long text."""
+
+MEASURED_ROWS = 1_000
+"""So many rows tell how long the texts of a table are."""
+
 MOST_ARGUMENTS = 100
 """Of a function of PostgreSQL's."""
 
@@ -192,12 +198,39 @@ def append_source_rows(
     )
 
 
+def rows_per_chunk(
+    connection: PgConnection,
+    dataset_name: str,
+    version: int,
+    columns: Sequence[Column],
+    n_rows: int,
+) -> int:
+    """Return how many of the `n_rows` rows of a version are taken at once.
+
+    `CHUNK_ROWS`, fewer where those would hold more than `CHUNK_BYTES`. How long texts are is looked
+    up in rows at equal distances, so the same rows have the same chunks.
+    """
+    row_bytes = 8.0 * len(columns)
+    texts = [sql.Identifier(column.name) for column in columns if column.type == "text"]
+    if texts:
+        lengths = [sql.SQL("coalesce(octet_length({}), 0)").format(text) for text in texts]
+        statement = sql.SQL(
+            "SELECT coalesce(avg({}), 0) FROM {} WHERE row_number = ANY(%s::bigint[])"
+        ).format(sql.SQL(" + ").join(lengths), source_table_name(dataset_name, version))
+        measured = np.linspace(0, max(n_rows - 1, 0), MEASURED_ROWS).astype(np.int64)
+        with connection.cursor() as cursor:
+            cursor.execute(statement, (np.unique(measured).tolist(),))
+            found = cursor.fetchone()
+        row_bytes += float(found[0]) if found else 0.0
+    return min(CHUNK_ROWS, max(1, int(CHUNK_BYTES / row_bytes)))
+
+
 def read_source(
     connection: PgConnection,
     dataset_name: str,
     version: int,
     columns: Sequence[Column],
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int,
 ) -> Iterator[pd.DataFrame]:
     """Yield all rows in their order, at most `chunk_rows` at a time, indexed by `row_number`.
 

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 
 from schema.binary_copy import copy_in, copy_out
 from schema.binary_rows import Cells, FieldType
-from schema.samples import CHUNK_ROWS, Column, source_table_name, table_name
+from schema.samples import Column, source_table_name, table_name
 
 HASHED_ROW_BYTES = 64
 LEAST_HASH_BYTES, MOST_HASH_BYTES = 8 * 2**20, 256 * 2**20
@@ -87,8 +87,9 @@ def numbers_in_order(
     column: Column,
     n_rows: int,
     places: range,
+    chunk_rows: int,
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield of each of the `n_rows` rows there are, `CHUNK_ROWS` at a time, its number in a set.
+    """Yield of each of the `n_rows` rows there are, `chunk_rows` at a time, its number in a set.
 
     The set are those rows that stand at `places` when all are in the order of a column, numbered
     from 0; others have -1. Of equal values the row in front comes first; NaN and NULL come last.
@@ -111,12 +112,12 @@ def numbers_in_order(
                 stop=sql.Literal(places.stop),
             )
         )
-    for first in range(0, n_rows, CHUNK_ROWS):
+    for first in range(0, n_rows, chunk_rows):
         query = sql.SQL("SELECT place, number FROM {} WHERE place >= {} AND place < {}").format(
-            order, sql.Literal(first), sql.Literal(first + CHUNK_ROWS)
+            order, sql.Literal(first), sql.Literal(first + chunk_rows)
         )
         found = copy_out(connection, query, {"place": "int8", "number": "int8"}, index="place")
-        numbers = np.full(min(CHUNK_ROWS, n_rows - first), -1, dtype=np.int64)
+        numbers = np.full(min(chunk_rows, n_rows - first), -1, dtype=np.int64)
         numbers[found.index.to_numpy() - first] = found["number"].to_numpy(np.int64)
         yield numbers
     with connection.cursor() as cursor:

@@ -12,22 +12,21 @@ import pyarrow as pa
 LOOKED_AT = 64
 """Cells of a column of text by which it is told whether they come again and again."""
 
-CHUNK_BYTES = 32 * 1024 * 1024
-"""What a chunk of rows takes about, if that is fewer rows than it may have."""
-
 _MASKED = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
-def chunks_of(batches: Iterable[pa.RecordBatch], most_rows: int) -> Iterator[list[pa.Array]]:
+def chunks_of(
+    batches: Iterable[pa.RecordBatch], most_rows: int, most_bytes: int
+) -> Iterator[list[pa.Array]]:
     """Yield the columns (n_rows,) of batches put together, in order.
 
     A chunk is of `most_rows` at most, if no batch has more, and ends with the batch with which it
-    takes `CHUNK_BYTES`: rows may be of many columns, or of long text.
+    takes `most_bytes`: rows may be of many columns, or of long text.
     """
     held: list[pa.RecordBatch] = []
     n_rows = n_bytes = 0
     for batch in batches:
-        if held and (n_rows + batch.num_rows > most_rows or n_bytes >= CHUNK_BYTES):
+        if held and (n_rows + batch.num_rows > most_rows or n_bytes >= most_bytes):
             yield pa.concat_batches(held).columns
             held, n_rows, n_bytes = [], 0, 0
         held.append(batch)

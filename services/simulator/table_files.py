@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from contracts.vocabulary import ColumnType
-from schema.samples import CHUNK_ROWS, Column, unusable_names
+from schema.samples import CHUNK_BYTES, CHUNK_ROWS, Column, unusable_names
 from servicekit.errors import Unavailable
 from servicekit.iso_times import DATE_PATTERN, TIME_PATTERN
 from simulator.arrow_rows import chunks_of, frame_of
@@ -425,7 +425,7 @@ class TableFile:
         with self._refusals():
             rows = self._connection.sql(f"SELECT {aliases} FROM {self._scan}")
             with closing(rows.to_arrow_reader(BATCH_ROWS)) as reader:
-                for columns in chunks_of(reader, CHUNK_ROWS):
+                for columns in chunks_of(reader, CHUNK_ROWS, CHUNK_BYTES):
                     self.row_count += len(columns[0])
                     yield columns
 

@@ -238,8 +238,18 @@ class DatasetRepository:
             cursor.execute(statement)
             return dict(cursor.fetchall())
 
+    def rows_per_chunk(self, dataset: Dataset) -> int:
+        """Return how many rows are read at once; see `schema.samples.rows_per_chunk`."""
+        return samples.rows_per_chunk(
+            self._driver_connection(),
+            dataset.name,
+            dataset.version,
+            dataset.columns,
+            dataset.row_count or 0,
+        )
+
     def numbers_in_order(
-        self, dataset: Dataset, column: Column, places: range
+        self, dataset: Dataset, column: Column, places: range, chunk_rows: int
     ) -> Iterator[NDArray[np.int64]]:
         """Yield which row is which in the order of a column; see `schema.source_cuts`."""
         return source_cuts.numbers_in_order(
@@ -249,12 +259,15 @@ class DatasetRepository:
             column,
             dataset.row_count or 0,
             places,
+            chunk_rows,
         )
 
-    def read_source(self, dataset: Dataset, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
+    def read_source(
+        self, dataset: Dataset, columns: Sequence[Column], chunk_rows: int
+    ) -> Iterator[pd.DataFrame]:
         """Yield the named columns of all rows in chunks; see `schema.samples.read_source`."""
         return samples.read_source(
-            self._driver_connection(), dataset.name, dataset.version, columns
+            self._driver_connection(), dataset.name, dataset.version, columns, chunk_rows
         )
 
     def _row_of(self, name: str, content_hash: str) -> DatasetRow | None:

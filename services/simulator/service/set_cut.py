@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contracts.vocabulary import SEEDED_SPLITS, SET_NAMES, SetName, Split
-from schema.samples import CHUNK_ROWS, Column
+from schema.samples import Column
 from schema.sets import Dataset
 from servicekit.errors import Impossible, Invalid
 from simulator.content_hash import content_hash_of_chunks
@@ -64,11 +64,7 @@ class SetCut:
     @property
     def stays_in_the_database(self) -> bool:
         """Whether PostgreSQL can copy the rows as they are; short tables lie in order instead."""
-        return self.scenario == "clean" and self._long
-
-    @property
-    def _long(self) -> bool:
-        return is_long(self.source)
+        return self.scenario == "clean" and self.source.is_long
 
     def blocks(self) -> Iterator[tuple[Numbers, pd.DataFrame]]:
         """Yield the rows and their numbers in the set, a chunk of the table at a time.
@@ -103,14 +99,9 @@ class SetCut:
         recipe = [dataset.content_hash, self.set_name, self.seed if drawn else 0, self.scenario]
         if self.split != plain_split(dataset, self.rare_class):
             recipe.append(self.split)
-        if self._long and self.split in ("stratified", "random"):
+        if self.source.is_long and self.split in ("stratified", "random"):
             recipe.append("permutation")
         return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
-
-
-def is_long(source: TableSource) -> bool:
-    """Tell whether a table is of more than one chunk: what is known of all rows is not kept."""
-    return not source.small and source.n_rows > CHUNK_ROWS
 
 
 def plain_split(dataset: Dataset, rare_class: bool) -> Split:
@@ -162,13 +153,13 @@ class SetCutter:
     def _drawn(
         self, source: TableSource, by_class: bool, set_name: SetName, seed: int
     ) -> tuple[int, Callable[[], Iterator[Numbers]]]:
-        if not is_long(source):
+        if not source.is_long:
             strata = np.concatenate(list(source.classes())) if by_class else None
             places = split_places(source.n_rows, strata, seed)[set_name]
             return len(places), lambda: iter([numbers_of_places(places, source.n_rows)])
         sizes = self._class_sizes(source.dataset) if by_class else np.array([source.n_rows])
         row_count = int(shares_of_classes(sizes)[SET_NAMES.index(set_name)].sum())
-        strata_of_chunks = source.classes if by_class else lambda: _one_class(source.n_rows)
+        strata_of_chunks = source.classes if by_class else lambda: _one_class(source)
         return row_count, lambda: drawn_numbers(strata_of_chunks(), sizes, set_name, seed)
 
     def _class_sizes(self, dataset: Dataset) -> Numbers:
@@ -179,7 +170,9 @@ class SetCutter:
         self, source: TableSource, column: Column, set_name: SetName
     ) -> tuple[int, Callable[[], Iterator[Numbers]]]:
         places = places_in_order(source.n_rows)[set_name]
-        return len(places), lambda: self._datasets.numbers_in_order(source.dataset, column, places)
+        return len(places), lambda: self._datasets.numbers_in_order(
+            source.dataset, column, places, source.chunk_rows
+        )
 
     def _as_said(
         self, source: TableSource, column: Column, set_name: SetName
@@ -224,10 +217,10 @@ def _joined(
     return together[first], np.add.reduceat(sizes, first)
 
 
-def _one_class(n_rows: int) -> Iterator[NDArray[np.int8]]:
+def _one_class(source: TableSource) -> Iterator[NDArray[np.int8]]:
     """Yield 0 for each row, as if all were of one class."""
-    for first in range(0, n_rows, CHUNK_ROWS):
-        yield np.zeros(min(CHUNK_ROWS, n_rows - first), dtype=np.int8)
+    for first in range(0, source.n_rows, source.chunk_rows):
+        yield np.zeros(min(source.chunk_rows, source.n_rows - first), dtype=np.int8)
 
 
 def _needed(dataset: Dataset, split: Split, column: str | None) -> str:

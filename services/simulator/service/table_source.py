@@ -30,12 +30,21 @@ class RowsNotStored(Conflict):
 
 @dataclass(frozen=True)
 class TableSource:
-    """A dataset version and the way to its rows; `small` ones are read in one chunk."""
+    """A dataset version and the way to its rows, `chunk_rows` at a time.
+
+    `small` ones are of one chunk, and few enough that a hash of all their rows costs nothing.
+    """
 
     dataset: Dataset
     n_rows: int
+    chunk_rows: int
     chunks: Chunks
-    small: bool
+    small: bool = False
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is of more than one chunk: then what is known of all rows is not kept."""
+        return self.n_rows > self.chunk_rows
 
     def classes(self) -> Iterator[NDArray[np.integer]]:
         """Yield the number of each row's class (chunk_rows,), chunk by chunk."""
@@ -90,7 +99,8 @@ class TableSources:
                 description, content_hash, builtin.chunks(description.columns)
             )
             if version in (None, dataset.version):
-                return TableSource(dataset, len(builtin.rows), builtin.chunks, small=True)
+                n_rows = len(builtin.rows)
+                return TableSource(dataset, n_rows, n_rows, builtin.chunks, small=True)
         stored = self._sets.find_dataset(name, version)
         if stored is None:
             raise self._unknown(name, version)
@@ -98,11 +108,12 @@ class TableSources:
             raise RowsNotStored(
                 f"Of {name} version {stored.version} only sets are stored. Take the newest version."
             )
+        chunk_rows = self._datasets.rows_per_chunk(stored)
         return TableSource(
             stored,
             stored.row_count,
-            lambda columns: self._datasets.read_source(stored, columns),
-            small=False,
+            chunk_rows,
+            lambda columns: self._datasets.read_source(stored, columns, chunk_rows),
         )
 
     def _unknown(self, name: str, version: int | None) -> DatasetUnknown:

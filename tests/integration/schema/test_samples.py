@@ -1,5 +1,7 @@
 """What goes into a sample table comes out as it was."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,6 +134,39 @@ def test_all_rows_come_back_in_chunks(connection: PgConnection, chunk_rows: int)
         pd.testing.assert_series_equal(
             found[column.name].reset_index(drop=True), rows[column.name], check_exact=True
         )
+
+
+@pytest.mark.parametrize(
+    ("n_numbers", "text", "expected"),
+    [
+        (3, None, samples.CHUNK_ROWS),
+        (3, "short", samples.CHUNK_ROWS),
+        (200, None, samples.CHUNK_BYTES // 1600),
+        (1, "é" * 5_000, samples.CHUNK_BYTES // 10_016),
+        (1, "x" * 10**7, 3),
+    ],
+)
+def test_a_chunk_has_fewer_rows_of_a_wide_table_or_of_long_text(
+    connection: PgConnection, n_numbers: int, text: str | None, expected: int
+) -> None:
+    columns = [Column(f"x{place}", "number") for place in range(n_numbers)]
+    cells: dict[str, Any] = {column.name: [1.5, np.nan] for column in columns}
+    if text is not None:
+        columns.append(Column('say "it"', "text"))
+        cells['say "it"'] = [text, text]
+    samples.create_source_table(connection, "wide", 1, columns)
+    assert 1 <= samples.rows_per_chunk(connection, "wide", 1, columns, 0) <= samples.CHUNK_ROWS
+    samples.append_source_rows(connection, "wide", 1, columns, 0, pd.DataFrame(cells))
+    assert samples.rows_per_chunk(connection, "wide", 1, columns, 2) == expected
+
+
+def test_a_text_that_is_missing_takes_nothing(connection: PgConnection) -> None:
+    columns = [Column("note", "text"), Column("more", "text")]
+    rows = pd.DataFrame({"note": ["x" * 10_000, None, None, None], "more": None})
+    samples.create_source_table(connection, "gaps", 1, columns)
+    samples.append_source_rows(connection, "gaps", 1, columns, 0, rows)
+    expected = samples.CHUNK_BYTES // 2_516
+    assert samples.rows_per_chunk(connection, "gaps", 1, columns, len(rows)) == expected
 
 
 def test_dropping_takes_both_tables_and_may_be_repeated(connection: PgConnection) -> None:

@@ -82,19 +82,17 @@ def test_a_long_set_lies_in_its_order(cellar_database: TestDatabase) -> None:
 @pytest.mark.parametrize("at_once", [2, 100])
 def test_rows_are_put_in_the_order_of_a_column(
     connection: PgConnection,
-    monkeypatch: pytest.MonkeyPatch,
     type_: ColumnType,
     values: list[float],
     at_once: int,
 ) -> None:
-    monkeypatch.setattr(source_cuts, "CHUNK_ROWS", at_once)
     column = Column('when "it" was', type_)
     samples.create_source_table(connection, "mine", 1, [column])
     rows = pd.DataFrame({column.name: pd.Series(values, dtype=samples.PANDAS_TYPES[type_])})
     samples.append_source_rows(connection, "mine", 1, [column], 0, rows)
 
     def numbers(places: range) -> list[int]:
-        found = source_cuts.numbers_in_order(connection, "mine", 1, column, 7, places)
+        found = source_cuts.numbers_in_order(connection, "mine", 1, column, 7, places, at_once)
         return np.concatenate(list(found)).tolist()
 
     # Of equal values the row in front comes first.

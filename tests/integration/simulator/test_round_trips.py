@@ -144,7 +144,7 @@ def test_rows_go_through_the_database_and_both_files_unchanged(
     folder = tmp_path_factory.mktemp("table")
     samples.create_source_table(connection, "any", version, columns)
     samples.append_source_rows(connection, "any", version, columns, 0, rows)
-    (stored,) = samples.read_source(connection, "any", version, columns)
+    (stored,) = samples.read_source(connection, "any", version, columns, 1_000)
     pd.testing.assert_frame_equal(stored.reset_index(drop=True), rows, check_exact=True)
 
     path = folder / "table.csv"

@@ -2,16 +2,18 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from contracts.vocabulary import SET_NAMES
+from schema import samples
 from schema.samples import CHUNK_ROWS
 from tests.integration.simulator.conftest import Load
 from tests.support.databases import TestDatabase
@@ -210,3 +212,38 @@ def test_a_table_of_several_chunks_is_cut_as_if_it_were_one(
         assert sum(len(set(groups[rows])) for rows in found.values()) == 900
     else:
         assert all((parts[rows] == name).all() for name, rows in found.items())
+
+
+@pytest.mark.parametrize("split", ["stratified", "random", "time", "group", "column"])
+def test_a_table_of_long_text_is_cut_in_chunks_of_fewer_rows(
+    bring: Bring,
+    load: Load,
+    cellar_database: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    split: str,
+) -> None:
+    # A row takes 160 bytes, of which the note takes 100.
+    monkeypatch.setattr("schema.samples.CHUNK_BYTES", 70 * 160)
+    read: list[int] = []
+    read_all = samples.read_source
+
+    def read_source(*arguments: Any) -> Iterator[pd.DataFrame]:
+        for chunk in read_all(*arguments):
+            read.append(len(chunk))
+            yield chunk
+
+    monkeypatch.setattr(samples, "read_source", read_source)
+    n_rows = 200
+    draw = np.random.default_rng(3)
+    parts = draw.choice(SETS_OF_ROWS, n_rows)
+    content = "day,who,part,note,x,y\n" + "".join(
+        f"{time},g{number % 20},{part},{'n' * 100},{number},{number % 2}\n"
+        for number, (time, part) in enumerate(zip(draw.permutation(n_rows), parts, strict=True))
+    )
+    bring(content=content, **COLUMNS)
+    for scenario in ("clean", "shift"):
+        for name in SET_NAMES:
+            load(name, dataset_name="mine", scenario=scenario, split=split)
+        days = [day for days in sets(cellar_database, "day").values() for day in days]
+        assert sorted(days) == list(range(n_rows))
+    assert 60 < max(read) < 80

@@ -7,9 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from schema.samples import CHUNK_ROWS
-from simulator import arrow_rows
-from simulator.arrow_rows import CHUNK_BYTES, LOOKED_AT, chunks_of, frame_of
+from schema.samples import CHUNK_BYTES, CHUNK_ROWS
+from simulator.arrow_rows import LOOKED_AT, chunks_of, frame_of
 from simulator.table_files import BATCH_ROWS, open_table
 
 
@@ -35,14 +34,10 @@ def batches(*sizes: int) -> list[pa.RecordBatch]:
     ],
 )
 def test_batches_become_chunks(
-    monkeypatch: pytest.MonkeyPatch,
-    sizes: list[int],
-    most_rows: int,
-    most_bytes: int,
-    expected: list[int],
+    sizes: list[int], most_rows: int, most_bytes: int, expected: list[int]
 ) -> None:
-    monkeypatch.setattr(arrow_rows, "CHUNK_BYTES", most_bytes)
-    chunks = [cells.to_pylist() for (cells,) in chunks_of(batches(*sizes), most_rows)]
+    found = chunks_of(batches(*sizes), most_rows, most_bytes)
+    chunks = [cells.to_pylist() for (cells,) in found]
     assert list(map(len, chunks)) == expected
     assert [*itertools.chain(*chunks)] == [*range(sum(sizes))]
 
