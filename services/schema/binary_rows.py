@@ -46,6 +46,12 @@ FLOAT8_OID = 701
 BLOCK_BYTES = 1 << 20
 """What a block of rows of numbers takes about: little memory, and few enough calls of numpy."""
 
+BLOCK_TEXT_BYTES = 16 << 20
+"""What the text of a block takes at most, about, where it is long; twice that for a moment."""
+
+MEASURED_CELLS = 64
+"""So many cells of a column tell how long its texts are."""
+
 SHORT_TEXT = 64
 """Bytes per cell up to which the bytes of all cells of a block are moved at once."""
 
@@ -100,6 +106,8 @@ def encode(columns: Sequence[Cells], types: Sequence[FieldType], n_rows: int) ->
             raise ValueError(f"A column of type {type_} has {len(cells)} cells, not {n_rows}.")
     records, at_once = _Records(), rows_per_block(len(types))
     columns = [_few_labels(cells, at_once) for cells in columns]
+    text_bytes = sum(map(_text_bytes, columns))
+    at_once = max(1, min(at_once, int(BLOCK_TEXT_BYTES / max(text_bytes, 1))))
     yield HEADER
     for first in range(0, n_rows, at_once):
         end = min(first + at_once, n_rows)
@@ -120,6 +128,14 @@ def _few_labels(cells: Cells, at_once: int) -> Cells:
     if isinstance(cells, pd.Categorical) and len(cells.categories) > at_once:
         return np.asarray(cells, dtype=object)
     return cells
+
+
+def _text_bytes(cells: Cells) -> float:
+    """Return how long the texts of a column are, about; 0 for labels and for what is no text."""
+    if not isinstance(cells, np.ndarray) or cells.dtype != object or not len(cells):
+        return 0.0
+    measured = cells[:: -(-len(cells) // MEASURED_CELLS)]
+    return sum(len(cell) for cell in measured if isinstance(cell, str)) / len(measured)
 
 
 def _field(cells: Any, type_: FieldType) -> _Field:

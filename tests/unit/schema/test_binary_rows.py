@@ -259,3 +259,14 @@ def test_rows_are_made_in_blocks_of_bounded_size() -> None:
     blocks = list(encode(columns, ["float8"] * 13, n_rows))
     assert len(blocks) == 2 + 4
     assert max(map(len, blocks)) <= binary_rows.BLOCK_BYTES
+
+
+@pytest.mark.parametrize("length", [1, 1_000, 100_000, 20_000_000])
+def test_long_text_is_in_blocks_of_few_rows(length: int) -> None:
+    n_rows = max(2, min(50_000, 40_000_000 // length))
+    cells = np.array(["x" * length, None] * (n_rows // 2), dtype=object)
+    blocks = list(encode([cells, 1.5], ["text", "float8"], n_rows))
+    assert sum(map(len, blocks)) == len(HEADER) + len(TRAILER) + n_rows * (18 + length / 2)
+    assert max(map(len, blocks)) <= max(1.1 * binary_rows.BLOCK_TEXT_BYTES, length + 18)
+    # Header and trailer, and as few as may be.
+    assert len(blocks) == 2 + 2
