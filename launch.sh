@@ -31,6 +31,9 @@ find_python() {
     "An interpreter elsewhere: PYTHON=/path/to/python3.13 ./launch.sh ..."
 }
 
+# Many container images set it. Every program would compile all that it imports at each of its starts.
+unset PYTHONDONTWRITEBYTECODE
+
 run_launcher() { PYTHONPATH=$root:$root/services exec "$1" -m launcher "${@:2}"; }
 
 # Help needs no package.
