@@ -65,19 +65,33 @@ def frames(suite: OwnSuite) -> Comparison:
 
 def bare_report(comparison: Comparison) -> float:
     """Return the seconds that Evidently takes for the same presets."""
-    from evidently import DataDefinition, Dataset, MulticlassClassification, Report
+    from evidently import DataDefinition, Dataset, MulticlassClassification, Regression, Report
     from evidently.metrics import ValueDrift
-    from evidently.presets import ClassificationPreset, DataDriftPreset, DataSummaryPreset
+    from evidently.presets import (
+        ClassificationPreset,
+        DataDriftPreset,
+        DataSummaryPreset,
+        RegressionPreset,
+    )
 
     target, prediction = comparison.target, comparison.prediction
-    definition = DataDefinition(
-        numerical_columns=list(comparison.numerical),
-        categorical_columns=[*comparison.categorical, target, prediction],
-        classification=[MulticlassClassification(target=target, prediction_labels=prediction)],
-    )
+    if comparison.task == "regression":
+        quality: Any = RegressionPreset()
+        definition = DataDefinition(
+            numerical_columns=[*comparison.numerical, target, prediction],
+            categorical_columns=list(comparison.categorical),
+            regression=[Regression(target=target, prediction=prediction)],
+        )
+    else:
+        quality = ClassificationPreset()
+        definition = DataDefinition(
+            numerical_columns=list(comparison.numerical),
+            categorical_columns=[*comparison.categorical, target, prediction],
+            classification=[MulticlassClassification(target=target, prediction_labels=prediction)],
+        )
     reference, current = comparison.reference.copy(), comparison.current.copy()
     began = time.perf_counter()
-    presets: list[Any] = [DataDriftPreset(), DataSummaryPreset(), ClassificationPreset()]
+    presets: list[Any] = [DataDriftPreset(), DataSummaryPreset(), quality]
     report = Report([*presets, ValueDrift(column=target), ValueDrift(column=prediction)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

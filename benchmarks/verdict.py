@@ -1,6 +1,7 @@
 """The verdict on a long production set over HTTP, against Evidently's presets on the same frames.
 
-    python benchmarks/verdict.py [--rows 1000000] [--table numbers | mixed] [--rounds 3] [--alone]
+    python benchmarks/verdict.py [--rows 1000000] [--table numbers | mixed]
+                                 [--task classification | regression] [--rounds 3] [--alone]
 
 Starts Postgres and the monitoring service, and writes a scored testing and a scored production set
 of so many rows: 13 numbers (`numbers`), or 30 columns of all types with gaps (`mixed`). *First* is
@@ -77,19 +78,24 @@ def mixed(n_rows: int, seed: int, moved: float) -> tuple[list[Column], pd.DataFr
     return columns, pd.DataFrame(cells)
 
 
-def table_of(make: Any, n_rows: int) -> ScoredTable:
-    """Return the two sets, with three classes and predictions that are worse in production."""
+def table_of(make: Any, task: str, n_rows: int) -> ScoredTable:
+    """Return the two sets: three classes or a number, predicted worse in production."""
     sets = {}
     for seed, (set_name, moved, wrong) in enumerate(
         (("testing", 0.0, 0.1), ("production", 0.5, 0.2))
     ):
         columns, rows = make(n_rows, seed, moved)
         draw = np.random.default_rng(100 + seed)
-        truth = draw.integers(0, 3, n_rows)
-        predicted = np.where(draw.random(n_rows) < wrong, (truth + 1) % 3, truth)
+        if task == "regression":
+            truth = draw.normal(moved, 1.0, n_rows)
+            predicted = truth + draw.normal(0.0, wrong, n_rows)
+        else:
+            truth = draw.integers(0, 3, n_rows)
+            predicted = np.where(draw.random(n_rows) < wrong, (truth + 1) % 3, truth)
         sets[set_name] = (rows.assign(target=truth), predicted)
-    columns = [*columns, Column("target", "integer")]
-    return ScoredTable(NAME, columns, "target", "classification", [0, 1, 2], sets)
+    columns = [*columns, Column("target", "number" if task == "regression" else "integer")]
+    classes = [] if task == "regression" else [0, 1, 2]
+    return ScoredTable(NAME, columns, "target", task, classes, sets)
 
 
 def start(folder: Path) -> OwnSuite:
@@ -201,6 +207,9 @@ def main() -> int:
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of each set")
     parser.add_argument("--table", choices=["numbers", "mixed"], default="numbers")
+    parser.add_argument(
+        "--task", choices=["classification", "regression"], default="classification"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="verdicts that are measured")
     parser.add_argument("--alone", action="store_true", help="without Evidently on all rows")
     options = parser.parse_args()
@@ -217,11 +226,11 @@ def measure(suite: OwnSuite, options: argparse.Namespace) -> int:
     table, n_rows, rounds = options.table, options.rows, options.rounds
     engine = create_engine(url_of(suite, "cellar_simulator"), poolclass=NullPool)
     connection: Any = engine.raw_connection()
-    table_of({"numbers": numbers, "mixed": mixed}[table], n_rows).store(
+    table_of({"numbers": numbers, "mixed": mixed}[table], options.task, n_rows).store(
         connection.driver_connection
     )
     connection.close()
-    print(f"{table}, {n_rows} rows per set", flush=True)
+    print(f"{table}, {options.task}, {n_rows} rows per set", flush=True)
     process = suite.programs["monitoring"].process
     assert process is not None
     with PeakMemory(os.getpgid(process.pid)) as peak:
