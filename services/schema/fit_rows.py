@@ -185,15 +185,17 @@ def _count_labels(
     """Return the rows by class; of a regression all that have a label, under None."""
     label = sql.Identifier(target.name)
     statement = sql.SQL(
-        "SELECT {label}, count(*) FROM {table} WHERE set_name = %s AND {known} IS NOT NULL{each}"
+        "SELECT {label}, count(*) FROM {table}"
+        " WHERE set_name = {set_name} AND {known} IS NOT NULL{each}"
     ).format(
         label=label if of_classes else sql.SQL("NULL"),
         table=samples.table_name(dataset_name, version),
+        set_name=sql.Literal(set_name),
         known=label,
         each=sql.SQL(" GROUP BY 1 ORDER BY 1") if of_classes else sql.SQL(""),
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement, (set_name,))
+        cursor.execute(statement)
         return dict(cursor.fetchall())
 
 

@@ -6,6 +6,9 @@ missing, so that a person can `SELECT alcohol, proline FROM samples.wine_v1 WHER
 it came in, from which the sets are cut. Functions here take a psycopg2 connection inside the
 caller's transaction and never commit. Knows the tables; what COPY takes is known to `binary_copy`.
 Knows nothing of HTTP or of models.
+
+Values stand in the statements as literals: the driver would read a `%` in a column's name as the
+place of a value, were any given beside the statement.
 """
 
 import math
@@ -214,14 +217,13 @@ def rows_per_chunk(
     texts = [sql.Identifier(column.name) for column in columns if column.type == "text"]
     if texts:
         lengths = [sql.SQL("coalesce(octet_length({}), 0)").format(text) for text in texts]
-        statement = sql.SQL(
-            "SELECT coalesce(avg({}), 0) FROM {} WHERE row_number = ANY(%s::bigint[])"
-        ).format(sql.SQL(" + ").join(lengths), source_table_name(dataset_name, version))
         measured = np.linspace(0, max(n_rows - 1, 0), MEASURED_ROWS).astype(np.int64)
-        with connection.cursor() as cursor:
-            cursor.execute(statement, (np.unique(measured).tolist(),))
-            found = cursor.fetchone()
-        row_bytes += float(found[0]) if found else 0.0
+        statement = sql.SQL("SELECT coalesce(avg({}), 0) FROM {} WHERE true{}").format(
+            sql.SQL(" + ").join(lengths),
+            source_table_name(dataset_name, version),
+            _one_of("row_number", "int8", np.unique(measured)),
+        )
+        row_bytes += float(_scalar(connection, statement))
     return min(CHUNK_ROWS, max(1, int(CHUNK_BYTES / row_bytes)))
 
 
@@ -276,11 +278,11 @@ def replace_rows(
 
 def clear_set(connection: PgConnection, dataset_name: str, version: int, set_name: str) -> None:
     """Take the rows of a set away."""
-    statement = sql.SQL("DELETE FROM {} WHERE set_name = %s").format(
-        table_name(dataset_name, version)
+    statement = sql.SQL("DELETE FROM {} WHERE set_name = {}").format(
+        table_name(dataset_name, version), sql.Literal(set_name)
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement, (set_name,))
+        cursor.execute(statement)
 
 
 def append_rows(
@@ -320,12 +322,14 @@ def read_page(
 
     None where a value is missing or is no finite number; dates and times are ISO texts in UTC.
     """
-    statement = sql.SQL("SELECT {} {} AND row_number >= %s ORDER BY row_number LIMIT %s").format(
+    statement = sql.SQL("SELECT {} {} AND row_number >= {} ORDER BY row_number LIMIT {}").format(
         sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
         _rows_of(dataset_name, version, set_name),
+        sql.Literal(first),
+        sql.Literal(limit),
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement, (first, limit))
+        cursor.execute(statement)
         return [[json_value(value) for value in row] for row in cursor.fetchall()]
 
 
@@ -395,10 +399,10 @@ def count_missing(
     """Return how many cells of a set are NULL."""
     # One sum per row: an aggregate per column takes half as long again.
     missing = nulls_in_row([sql.Identifier(column.name) for column in columns])
-    statement = sql.SQL("SELECT coalesce(sum({}), 0) FROM {} WHERE set_name = %s").format(
-        missing, table_name(dataset_name, version)
+    statement = sql.SQL("SELECT coalesce(sum({}), 0) FROM {} WHERE set_name = {}").format(
+        missing, table_name(dataset_name, version), sql.Literal(set_name)
     )
-    return _scalar(connection, statement, (set_name,))
+    return int(_scalar(connection, statement))
 
 
 def nulls_in_row(values: Sequence[sql.Composable]) -> sql.Composable:
@@ -409,13 +413,11 @@ def nulls_in_row(values: Sequence[sql.Composable]) -> sql.Composable:
     )
 
 
-def _scalar(
-    connection: PgConnection, statement: sql.Composable, values: tuple[str, ...] = ()
-) -> int:
+def _scalar(connection: PgConnection, statement: sql.Composable) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        found = cursor.fetchone()
-    return int(found[0]) if found else 0
+        cursor.execute(statement)
+        (found,) = cursor.fetchone() or (None,)
+    return found
 
 
 def _cells(rows: pd.DataFrame, columns: Sequence[Column]) -> dict[str, tuple[FieldType, Cells]]:
@@ -524,10 +526,10 @@ def parts_of_set(
     """
     statement = sql.SQL(
         # With the count it is one pass over the table; without, a walk along the key's index.
-        "SELECT min(sample_id), max(sample_id), count(*) FROM {} WHERE set_name = %s"
-    ).format(table_name(dataset_name, version))
+        "SELECT min(sample_id), max(sample_id), count(*) FROM {} WHERE set_name = {}"
+    ).format(table_name(dataset_name, version), sql.Literal(set_name))
     with connection.cursor() as cursor:
-        cursor.execute(statement, (set_name,))
+        cursor.execute(statement)
         first, last, row_count = cursor.fetchone() or (None, None, 0)
     if not row_count:
         return []

@@ -10,7 +10,8 @@ import pytest
 from tests.support.lifecycle_client import MANAGEMENT, SETS, Client, search
 from tests.support.table_walk import DATASETS, bring, new_name, scores_of
 
-NAMES = ["sepal length (cm)", 'so "breit"', "лепесток", "petal; width"]
+NAMES = ["sepal length (cm)", 'so "breit"', "лепесток", "petal; width %(s)s %"]
+KIND = '100 % "kind"'
 SPECIES = ["setosa", "versicolor", "virginica"]
 
 
@@ -31,12 +32,12 @@ def irises(label: Callable[[int], str]) -> bytes:
     for record in records[::20]:
         record[1] = ""
     labelled = [[*record[:4], label(int(record[4]))] for record in records]
-    return as_csv([*NAMES, "kind"], labelled)
+    return as_csv([*NAMES, KIND], labelled)
 
 
 def bring_own(client: Client, content: bytes, **fields: str) -> dict[str, Any]:
-    """Bring a table whose target is `kind`, under a new name unless one is given."""
-    return bring(client, content, **{"dataset_name": new_name("own"), "target": "kind"} | fields)
+    """Bring a table whose target is `KIND`, under a new name unless one is given."""
+    return bring(client, content, **{"dataset_name": new_name("own"), "target": KIND} | fields)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_version_that_is_not_the_newest_can_be_trained_on(client: Client) -> N
 
 def test_a_model_of_classes_refuses_a_regression_with_its_reason(client: Client) -> None:
     records = [[f"{n / 7}", f"{n * 1.5}"] for n in range(40)]
-    brought = bring_own(client, as_csv(["size", "kind"], records))
+    brought = bring_own(client, as_csv(["size", KIND], records))
     assert brought["task"] == "regression"
     name, suite = brought["dataset_name"], client.suite
     client.load("training", dataset_name=name)

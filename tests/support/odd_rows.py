@@ -24,7 +24,7 @@ ODD_TEXTS = [
 ]
 COLUMNS = [
     Column("od280/od315_of_diluted_wines", "number"),
-    Column('we"ird é; DROP TABLE datasets; --', "text"),
+    Column('we"ird é %% %(é)s; DROP TABLE datasets; --', "text"),
     Column("100 %s {}", "integer"),
     Column("self", "boolean"),
     Column("Target", "integer"),

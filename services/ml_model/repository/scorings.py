@@ -147,14 +147,18 @@ class SqlScorings:
             "SELECT percentile_cont(0.5) WITHIN GROUP"
             " (ORDER BY abs(s.{target}::float8 - p.predicted_value))"
             " FROM predictions AS p JOIN {table} AS s USING (sample_id)"
-            " WHERE p.model_version_id = %s AND p.dataset_id = %s AND p.set_name = %s"
+            " WHERE p.model_version_id = {version} AND p.dataset_id = {dataset}"
+            " AND p.set_name = {set_name}"
             " AND s.{target} IS NOT NULL"
         ).format(
             target=sql.Identifier(dataset.target.name),
             table=samples.table_name(dataset.name, dataset.version),
+            version=sql.Literal(model_version_id),
+            dataset=sql.Literal(dataset.id),
+            set_name=sql.Literal(load.set_name),
         )
         with self._driver_connection().cursor() as cursor:
-            cursor.execute(statement, (model_version_id, dataset.id, load.set_name))
+            cursor.execute(statement)
             [median] = cursor.fetchone() or (None,)
         return float(cast(float, median))
 

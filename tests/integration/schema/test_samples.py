@@ -169,6 +169,27 @@ def test_a_text_that_is_missing_takes_nothing(connection: PgConnection) -> None:
     assert samples.rows_per_chunk(connection, "gaps", 1, columns, len(rows)) == expected
 
 
+def test_a_page_has_the_rows_of_odd_columns(connection: PgConnection) -> None:
+    samples.create_source_table(connection, "odd", 1, COLUMNS)
+    samples.append_source_rows(connection, "odd", 1, COLUMNS, 0, odd_rows())
+    page = samples.read_page(connection, "odd", 1, None, COLUMNS, 3, 2)
+    assert page == [
+        [5e-324, "\\.", 2**53 + 1, True, 3],
+        [1.7976931348623157e308, "NULL", 2**63 - 1, True, 4],
+    ]
+    assert samples.rows_per_chunk(connection, "odd", 1, COLUMNS, len(odd_rows())) > 10_000
+
+
+def test_missing_cells_of_odd_columns_are_counted(connection: PgConnection) -> None:
+    rows = odd_rows()
+    samples.create_table(connection, "odd", 1, COLUMNS)
+    samples.replace_rows(connection, "odd", 1, "training", 1, COLUMNS, rows)
+    missing = samples.count_missing(connection, "odd", 1, "training", COLUMNS)
+    assert missing == rows.isna().sum().sum() > 0
+    samples.clear_set(connection, "odd", 1, "training")
+    assert samples.count_missing(connection, "odd", 1, "training", COLUMNS) == 0
+
+
 def test_dropping_takes_both_tables_and_may_be_repeated(connection: PgConnection) -> None:
     samples.create_table(connection, "odd", 1, COLUMNS)
     samples.create_source_table(connection, "odd", 1, COLUMNS)
