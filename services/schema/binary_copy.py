@@ -28,8 +28,7 @@ def copy_in(
 
     `columns` are the type and the cells of each, as `binary_rows.encode` takes them, and raise as
     it does. What PostgreSQL refuses, a NUL in text or a key that is there already, is the driver's
-    error. About `binary_rows.BLOCK_BYTES` are in memory beside the columns, and the text of as many
-    rows.
+    error. A block of `binary_rows` is in memory beside the columns.
     """
     statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT binary)").format(
         table, sql.SQL(", ").join(map(sql.Identifier, columns))

@@ -104,10 +104,9 @@ def encode(columns: Sequence[Cells], types: Sequence[FieldType], n_rows: int) ->
     for cells, type_ in zip(columns, types, strict=True):
         if _is_array(cells) and len(cells) != n_rows:
             raise ValueError(f"A column of type {type_} has {len(cells)} cells, not {n_rows}.")
-    records, at_once = _Records(), rows_per_block(len(types))
-    columns = [_few_labels(cells, at_once) for cells in columns]
-    text_bytes = sum(map(_text_bytes, columns))
-    at_once = max(1, min(at_once, int(BLOCK_TEXT_BYTES / max(text_bytes, 1))))
+    text_bytes = max(1.0, sum(map(_text_bytes, columns)))
+    at_once = max(1, min(rows_per_block(len(types)), int(BLOCK_TEXT_BYTES / text_bytes)))
+    records, columns = _Records(), [_few_labels(cells, at_once) for cells in columns]
     yield HEADER
     for first in range(0, n_rows, at_once):
         end = min(first + at_once, n_rows)
@@ -131,11 +130,12 @@ def _few_labels(cells: Cells, at_once: int) -> Cells:
 
 
 def _text_bytes(cells: Cells) -> float:
-    """Return how long the texts of a column are, about; 0 for labels and for what is no text."""
-    if not isinstance(cells, np.ndarray) or cells.dtype != object or not len(cells):
-        return 0.0
-    measured = cells[:: -(-len(cells) // MEASURED_CELLS)]
-    return sum(len(cell) for cell in measured if isinstance(cell, str)) / len(measured)
+    """Return how long the texts of a column are, about; 0 for what is no text."""
+    if isinstance(cells, np.ndarray | pd.Categorical) and cells.dtype.kind == "O" and len(cells):
+        measured = cells[:: -(-len(cells) // MEASURED_CELLS)]
+        texts = [cell for cell in measured if isinstance(cell, str)]
+        return sum(len(text.encode(errors="replace")) for text in texts) / len(measured)
+    return 0.0
 
 
 def _field(cells: Any, type_: FieldType) -> _Field:

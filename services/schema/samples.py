@@ -67,7 +67,10 @@ CHUNK_ROWS = 50_000
 """Rows that are in memory at the same time while a table of any length is written or read."""
 
 CHUNK_BYTES = 32 * 2**20
-"""What they may hold: fewer rows of a table of many columns, or of long text."""
+"""What they hold at most, about: fewer rows of a table of many columns, or of long text."""
+
+TEXT_OBJECT_BYTES = 60
+"""What a text takes in memory beside its own bytes."""
 
 MEASURED_ROWS = 1_000
 """So many rows tell how long the texts of a table are."""
@@ -210,10 +213,10 @@ def rows_per_chunk(
 ) -> int:
     """Return how many of the `n_rows` rows of a version are taken at once.
 
-    `CHUNK_ROWS`, fewer where those would hold more than `CHUNK_BYTES`. How long texts are is looked
-    up in rows at equal distances, so the same rows have the same chunks.
+    `CHUNK_ROWS`, fewer where those would hold more than `CHUNK_BYTES` on average. How long texts
+    are is looked up in rows at equal distances, so the same rows have the same chunks.
     """
-    row_bytes = 8.0 * len(columns)
+    row_bytes = float(bytes_beside_text(columns))
     texts = [sql.Identifier(column.name) for column in columns if column.type == "text"]
     if texts:
         lengths = [sql.SQL("coalesce(octet_length({}), 0)").format(text) for text in texts]
@@ -225,6 +228,11 @@ def rows_per_chunk(
         )
         row_bytes += float(_scalar(connection, statement))
     return min(CHUNK_ROWS, max(1, int(CHUNK_BYTES / row_bytes)))
+
+
+def bytes_beside_text(columns: Sequence[Column]) -> int:
+    """Return what a row takes in memory beside the bytes of its texts."""
+    return sum(8 + TEXT_OBJECT_BYTES * (column.type == "text") for column in columns)
 
 
 def read_source(

@@ -24,8 +24,12 @@ RANGE_ROWS = 100_000
 AFTER_LAST_NUMBER = 2**31
 """Rows are numbered from 0 by an int4."""
 
-LARGEST_SUMMED = 1e150
-"""Squares of larger numbers cannot be added up in double precision."""
+LARGEST_SUMMED = 1e140
+"""Of larger numbers PostgreSQL cannot tell a mean or a variance: on the way it squares sums of as
+many numbers as there are rows."""
+
+LARGEST_ERROR = 1e70
+"""Errors beyond it count as it: their squares are added up as well."""
 
 NUMBER_FORMS: Mapping[ColumnType, str] = {"number": "{}", "integer": "{}::float8"}
 TIME_FORM = "(extract(epoch FROM {}) / 86400)::float8"
@@ -141,9 +145,11 @@ def errors(
         "{rows} SELECT part, cell, grouping(cell) = 1, count(*), count(error), avg(error),"
         " var_samp(error), avg(error * error), {figures} FROM"
         " (SELECT s.part, {cell} AS cell, {value} AS value,"
-        # Of NULL and a number the least is the number.
-        " CASE WHEN s.target - {value} IS NOT NULL THEN least(abs(s.target - {value}), {largest})"
-        " END AS error {source} OFFSET 0) AS predicted"
+        # Of NULL and a number the least is the number. A difference may be beyond all numbers.
+        " CASE WHEN s.target IS NOT NULL AND {value} IS NOT NULL THEN least(abs("
+        "least(greatest(s.target, -{largest}), {largest})"
+        " - least(greatest({value}, -{largest}), {largest})), {largest_error}) END AS error"
+        " {source} OFFSET 0) AS predicted"
         " GROUP BY GROUPING SETS ((part), (part, cell))"
     ).format(
         rows=rows,
@@ -151,6 +157,7 @@ def errors(
         cell=cell(PREDICTION, edges),
         value=PREDICTION,
         largest=sql.Literal(LARGEST_SUMMED),
+        largest_error=sql.Literal(LARGEST_ERROR),
         source=source,
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contracts.vocabulary import SEEDED_SPLITS, SET_NAMES, SetName, Split
-from schema.samples import Column
+from schema.samples import CHUNK_ROWS, Column
 from schema.sets import Dataset
 from servicekit.errors import Impossible, Invalid
 from simulator.content_hash import content_hash_of_chunks
@@ -101,6 +101,9 @@ class SetCut:
             recipe.append(self.split)
         if self.source.is_long and self.split in ("stratified", "random"):
             recipe.append("permutation")
+        if self.scenario != "clean" and self.source.chunk_rows != CHUNK_ROWS:
+            # Fouling draws chunk by chunk.
+            recipe.append(f"chunks of {self.source.chunk_rows}")
         return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
 
 

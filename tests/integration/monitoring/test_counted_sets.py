@@ -126,6 +126,27 @@ def test_a_value_that_cannot_be_squared_is_counted_and_has_no_mean(counter: Coun
     assert (column.maximum, column.minimum, column.mean, column.deviation) == (None,) * 4
 
 
+@pytest.mark.parametrize("large", [9e139, 9e149, 1.7e308])
+def test_large_numbers_in_long_sets_are_counted(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch, large: float
+) -> None:
+    monkeypatch.setattr(counting_sql, "RANGE_ROWS", 100_000)
+    n_rows = 101_000
+    draw = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": draw.normal(size=n_rows), "target": draw.normal(size=n_rows)})
+    predicted = rows["target"].to_numpy() + 0.1
+    rows.loc[:3, "x"], rows.loc[:1, "target"] = large, [large, -large]
+    predicted[:2] = [-large, large]
+    columns = [Column("x", "number"), Column("target", "number")]
+    sets = dict.fromkeys(("testing", "production"), (rows, predicted))
+    store(counter.database, ScoredTable("cellar", columns, "target", "regression", [], sets))
+    counted, _ = counter.read()
+    assert not judge_counted(counted, RULE).retraining_needed
+    (column,) = counted.reference.features.columns
+    assert (column.missing, column.maximum) == (0, large)
+    assert (column.mean is None) == (large > counting_sql.LARGEST_SUMMED)
+
+
 def test_more_columns_than_fit_into_a_statement(counter: Counter) -> None:
     names = [f"x{place}" for place in range(230)]
     draw = np.random.default_rng(0)

@@ -222,8 +222,8 @@ def test_a_table_of_long_text_is_cut_in_chunks_of_fewer_rows(
     monkeypatch: pytest.MonkeyPatch,
     split: str,
 ) -> None:
-    # A row takes 160 bytes, of which the note takes 100.
-    monkeypatch.setattr("schema.samples.CHUNK_BYTES", 70 * 160)
+    # A row takes some 340 bytes, of which the note takes 160.
+    monkeypatch.setattr("schema.samples.CHUNK_BYTES", 70 * 340)
     read: list[int] = []
     read_all = samples.read_source
 

@@ -270,3 +270,13 @@ def test_long_text_is_in_blocks_of_few_rows(length: int) -> None:
     assert max(map(len, blocks)) <= max(1.1 * binary_rows.BLOCK_TEXT_BYTES, length + 18)
     # Header and trailer, and as few as may be.
     assert len(blocks) == 2 + 2
+
+
+@pytest.mark.parametrize("character", ["x", "字"])
+def test_long_labels_are_in_blocks_of_few_rows(character: str) -> None:
+    texts = [character * 30_000 + str(number) for number in range(5)]
+    cells = pd.Categorical.from_codes(np.arange(2_000) % 5, texts)
+    blocks = list(encode([cells, 1.5], ["text", "float8"], len(cells)))
+    assert max(map(len, blocks)) <= 1.1 * binary_rows.BLOCK_TEXT_BYTES
+    as_objects = encode([np.asarray(cells, dtype=object), 1.5], ["text", "float8"], len(cells))
+    assert b"".join(blocks) == b"".join(as_objects)
