@@ -16,21 +16,23 @@ _MASKED = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
 def chunks_of(
-    batches: Iterable[pa.RecordBatch], most_rows: int, most_bytes: int
+    batches: Iterable[pa.RecordBatch], most_rows: int, most_bytes: int, bytes_beside_text: int
 ) -> Iterator[list[pa.Array]]:
     """Yield the columns (n_rows,) of batches put together, in order.
 
-    A chunk is of `most_rows` at most, if no batch has more, and ends with the batch with which it
-    takes `most_bytes`: rows may be of many columns, or of long text.
+    A chunk is of `most_rows` and of `most_bytes` at most, if no batch is of more: rows may be of
+    many columns, or of long text. A cell of text counts with so many bytes beside its own.
     """
     held: list[pa.RecordBatch] = []
     n_rows = n_bytes = 0
     for batch in batches:
-        if held and (n_rows + batch.num_rows > most_rows or n_bytes >= most_bytes):
+        n_texts = sum(map(_is_text, batch.schema.types))
+        takes = batch.nbytes + bytes_beside_text * n_texts * batch.num_rows
+        if held and (n_rows + batch.num_rows > most_rows or n_bytes + takes > most_bytes):
             yield pa.concat_batches(held).columns
             held, n_rows, n_bytes = [], 0, 0
         held.append(batch)
-        n_rows, n_bytes = n_rows + batch.num_rows, n_bytes + batch.nbytes
+        n_rows, n_bytes = n_rows + batch.num_rows, n_bytes + takes
     if held:
         yield pa.concat_batches(held).columns
 
@@ -47,7 +49,10 @@ def frame_of(columns: Sequence[pa.Array], names: Sequence[str]) -> pd.DataFrame:
 
 
 def _with_labels(cells: pa.Array) -> pa.Array:
-    is_text = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
-    if is_text and len(set(cells[:LOOKED_AT].to_pylist())) < LOOKED_AT // 2:
+    if _is_text(cells.type) and len(set(cells[:LOOKED_AT].to_pylist())) < LOOKED_AT // 2:
         return cells.dictionary_encode()
     return cells
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))

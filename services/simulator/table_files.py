@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from contracts.vocabulary import ColumnType
-from schema.samples import CHUNK_BYTES, CHUNK_ROWS, Column, unusable_names
+from schema.samples import (
+    CHUNK_BYTES,
+    CHUNK_ROWS,
+    TEXT_OBJECT_BYTES,
+    Column,
+    bytes_beside_text,
+    unusable_names,
+)
 from servicekit.errors import Unavailable
 from servicekit.iso_times import DATE_PATTERN, TIME_PATTERN
 from simulator.arrow_rows import chunks_of, frame_of
@@ -52,7 +59,10 @@ SQL_TYPES: Mapping[str, str] = {
 }
 TIME_TYPES = frozenset({"date", "timestamp"})
 BATCH_ROWS = 8192
-"""Rows that DuckDB hands over at once; `chunks_of` puts them together."""
+"""Rows that DuckDB hands over at once, fewer of long ones; `chunks_of` puts them together."""
+BATCH_BYTES = CHUNK_BYTES // 4
+MEASURED_ROWS = 1_000
+"""The first rows, which tell how long the texts of a file are."""
 FEW_ROWS, FIRST_ROWS = 200, 20_000
 COLUMNS_AT_ONCE = 100
 
@@ -391,7 +401,7 @@ class TableFile:
         """Yield all rows in order, `CHUNK_ROWS` at most at a time; see `arrow_rows`."""
         pairs = zip(self._columns, columns, strict=True)
         names = [column.name for column in columns]
-        for cells in self._read([raw.for_pandas(column.type) for raw, column in pairs]):
+        for cells in self._read([raw.for_pandas(column.type) for raw, column in pairs], columns):
             yield frame_of(cells, names)
 
     def guessed_chunks(self, columns: Sequence[Column]) -> Iterator[pd.DataFrame]:
@@ -409,7 +419,7 @@ class TableFile:
         cells = [raw.guessed(column.type) for raw, column in pairs]
         names = [column.name for column in columns]
         empty = set(range(len(columns)))
-        for *found, doubtful in self._read([*cells, doubtful_row]):
+        for *found, doubtful in self._read([*cells, doubtful_row], columns):
             if doubtful.true_count:
                 raise WrongGuess
             chunk = frame_of(found, names)
@@ -418,16 +428,28 @@ class TableFile:
         if empty:
             raise WrongGuess
 
-    def _read(self, cells: Sequence[str]) -> "Iterator[list[pa.Array]]":
+    def _read(self, cells: Sequence[str], columns: Sequence[Column]) -> "Iterator[list[pa.Array]]":
         """Yield what these expressions give, as `chunks_of` cuts it."""
+        batch_rows = self._rows_per_batch(columns)
         aliases = ", ".join(f"{cell} AS c{place}" for place, cell in enumerate(cells))
         self.row_count = 0
         with self._refusals():
             rows = self._connection.sql(f"SELECT {aliases} FROM {self._scan}")
-            with closing(rows.to_arrow_reader(BATCH_ROWS)) as reader:
-                for columns in chunks_of(reader, CHUNK_ROWS, CHUNK_BYTES):
-                    self.row_count += len(columns[0])
-                    yield columns
+            with closing(rows.to_arrow_reader(batch_rows)) as reader:
+                for chunk in chunks_of(reader, CHUNK_ROWS, CHUNK_BYTES, TEXT_OBJECT_BYTES):
+                    self.row_count += len(chunk[0])
+                    yield chunk
+
+    def _rows_per_batch(self, columns: Sequence[Column]) -> int:
+        """Return how many rows `BATCH_BYTES` hold, by the first ones, `BATCH_ROWS` at most."""
+        pairs = zip(self._columns, columns, strict=True)
+        texts = [raw.typed("text") for raw, column in pairs if column.type == "text"]
+        row_bytes = float(bytes_beside_text(columns))
+        if texts:
+            lengths = " + ".join(f"coalesce(strlen({text}), 0)" for text in texts)
+            first = f"(SELECT * FROM {self._scan} LIMIT {MEASURED_ROWS})"
+            row_bytes += self._one(f"SELECT coalesce(avg({lengths}), 0) FROM {first}")[0]
+        return min(BATCH_ROWS, max(1, int(BATCH_BYTES / row_bytes)))
 
     def _raw(self, column: Column) -> _RawColumn:
         return next(raw for raw in self._columns if raw.name == column.name)
@@ -520,6 +542,8 @@ def _connection(folder: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     }
     connection = duckdb.connect(":memory:", config=settings)
     try:
+        # The statistics in a Parquet file leave NaN out; DuckDB would conclude that there is none.
+        connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         # Of times that say none, and of dates.
         connection.execute("SET TimeZone = 'UTC'")
         # A column of a chunk may have more than 2 GiB of text.
@@ -536,12 +560,20 @@ def _refusals(path: Path, layout: CsvLayout | None) -> Iterator[None]:
 
     try:
         yield
-    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        raise NoRoom() from error
     # What goes wrong in the middle of a table comes by way of Arrow.
     except (duckdb.Error, OSError) as error:
-        if str(error).startswith(("Out of Memory Error", "IO Error")):
+        text = str(error)
+        if layout is None and "failed to allocate" in text:
+            raise BadTable.at(
+                "a row group of the Parquet file is too large to be read; write it again with"
+                " smaller ones (`row_group_size`), or as CSV"
+            ) from error
+        if isinstance(error, (duckdb.OutOfMemoryException, duckdb.IOException)) or text.startswith(
+            ("Out of Memory Error", "IO Error")
+        ):
             raise NoRoom() from error
+        if layout is None and "UTF8" in text:
+            raise BadTable.at("the Parquet file holds text that is not UTF-8") from error
         if layout is None:
             raise BadTable.at("the Parquet file is damaged or cut off") from error
         line = re.search(r"CSV Error on Line: (\d+)", str(error))

@@ -30,13 +30,15 @@ def batches(*sizes: int) -> list[pa.RecordBatch]:
         ([3, 3, 3, 3], 10, 1000, [9, 3]),
         ([3, 3, 3, 3], 2, 1000, [3, 3, 3, 3]),
         ([3, 3, 3, 3], 100, 1, [3, 3, 3, 3]),
+        ([3, 3, 3, 3], 100, 47, [3, 3, 3, 3]),
         ([3, 3, 3, 3], 100, 48, [6, 6]),
+        ([9, 3], 100, 48, [9, 3]),
     ],
 )
 def test_batches_become_chunks(
     sizes: list[int], most_rows: int, most_bytes: int, expected: list[int]
 ) -> None:
-    found = chunks_of(batches(*sizes), most_rows, most_bytes)
+    found = chunks_of(batches(*sizes), most_rows, most_bytes, 60)
     chunks = [cells.to_pylist() for (cells,) in found]
     assert list(map(len, chunks)) == expected
     assert [*itertools.chain(*chunks)] == [*range(sum(sizes))]
@@ -50,7 +52,13 @@ def test_a_chunk_of_long_rows_has_few(tmp_path: Path) -> None:
     n_bytes, n_rows = 5_000, 20_000
     sizes = sizes_of_chunks(tmp_path, "x" * n_bytes, n_rows)
     assert sum(sizes) == n_rows
-    assert max(sizes) < CHUNK_BYTES / n_bytes + BATCH_ROWS
+    assert max(sizes) < CHUNK_BYTES / n_bytes
+
+
+def test_short_texts_count_as_they_lie_in_memory() -> None:
+    texts = [pa.record_batch({"a": ["x"] * 3, "b": ["y"] * 3}) for _ in range(4)]
+    sizes = [len(columns[0]) for columns in chunks_of(texts, 100, 2 * texts[0].nbytes + 720, 60)]
+    assert sizes == [6, 6]
 
 
 def sizes_of_chunks(folder: Path, cell: str, n_rows: int) -> list[int]:
