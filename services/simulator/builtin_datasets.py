@@ -59,10 +59,10 @@ def read_builtin(name: str) -> SourceDataset:
 
     The target is the class number, as scikit-learn has it, or the number of a regression.
     """
-    from sklearn import datasets
-
     if name not in DATASET_NAMES:
         raise KeyError(name)
+    from sklearn import datasets
+
     bunch = getattr(datasets, f"load_{name}")(as_frame=True)
     rows = bunch.frame
     is_regression = name in REGRESSIONS

@@ -412,7 +412,10 @@ class TableFile:
         WrongGuess
             `find_types` is to look at all rows: it may find other types, or what is wrong.
         """
-        absent = () if self._layout is None else absent_characters(self._path, self._layout, "_\0")
+        with self._refusals():
+            absent = (
+                () if self._layout is None else absent_characters(self._path, self._layout, "_\0")
+            )
         pairs = list(zip(self._columns, columns, strict=True))
         doubts = [doubt for raw, column in pairs for doubt in raw.doubts(column.type, absent)]
         doubtful_row = f"greatest({', '.join(['false', *doubts])})"

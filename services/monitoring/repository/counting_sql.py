@@ -36,7 +36,7 @@ TIME_FORM = "(extract(epoch FROM {}) / 86400)::float8"
 """How a column is read as numbers. What is no number, text or truth value is a date or a time, as
 days since 1970."""
 
-TIME_TYPES = {"date": "date", "timestamp": "timestamptz", "integer": "int8", "number": "float8"}
+EDGE_TYPES = {"date": "date", "timestamp": "timestamptz", "integer": "int8", "number": "float8"}
 
 PREDICTION = sql.SQL("p.predicted_value")
 
@@ -187,7 +187,7 @@ def time_bucket(column: Column, edges: Sequence[Any]) -> sql.Composable:
     if not edges:
         return sql.SQL("CASE WHEN {} IS NOT NULL THEN 0 END").format(named(column))
     return sql.SQL("width_bucket({}, ARRAY[{}]::{}[])").format(
-        named(column), listed(map(sql.Literal, edges)), sql.SQL(TIME_TYPES[column.type])
+        named(column), listed(map(sql.Literal, edges)), sql.SQL(EDGE_TYPES[column.type])
     )
 
 

@@ -294,13 +294,15 @@ class MlflowStore:
 
 def _save(pipeline: Pipeline, training_set: TrainingSet, description: Model, path: Path) -> None:
     names = _class_names(pipeline, training_set)
+    signature = _signature(training_set.rows.head(EXAMPLE_ROWS), pipeline)
+    example = example_of(training_set.rows, EXAMPLE_ROWS)
     try:
         mlflow.sklearn.save_model(
             pipeline,
             str(path),
             mlflow_model=description,
-            signature=_signature(training_set.rows.head(EXAMPLE_ROWS), pipeline),
-            input_example=example_of(training_set.rows, EXAMPLE_ROWS),
+            signature=signature,
+            input_example=example,
             metadata=None if names is None else {"class_names": names},
             **log_model_options(),
         )
