@@ -28,7 +28,7 @@ from sklearn.svm import SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelkit.linear import LogisticRegression
-from modelkit.onnx_trees import tree_attributes, trees_of_boosting, trees_of_forest
+from modelkit.onnx_trees import in_two_parts, tree_attributes, trees_of_boosting, trees_of_forest
 
 MOST_NEIGHBOURS = 10_000
 """The graph looks at every training row, where scikit-learn's trees of many rows look at few."""
@@ -204,11 +204,11 @@ def _forest(scope: Any, operator: Any, container: Any) -> None:
     trees = trees_of_forest(nodes.estimator)
     # scikit-learn's trees see float32 values and compare them with float64 thresholds.
     seen = nodes("Cast", nodes("Cast", nodes.input, to=TensorProto.FLOAT), to=TensorProto.DOUBLE)
-    total = _sum_of_trees(nodes, seen, trees)
     count = nodes.constant([[float(len(trees))]])
     if not hasattr(nodes.estimator, "classes_"):
-        nodes("Div", total, count, output=nodes.outputs[0])
+        nodes("Div", _number_of_trees(nodes, seen, trees), count, output=nodes.outputs[0])
         return
+    total = _sum_of_trees(nodes, seen, trees)
     nodes("Div", total, count, output=nodes.outputs[1])
     nodes.labels(nodes("ArgMax", nodes.outputs[1], axis=1, keepdims=0))
 
@@ -216,7 +216,8 @@ def _forest(scope: Any, operator: Any, container: Any) -> None:
 def _boosting(scope: Any, operator: Any, container: Any) -> None:
     nodes = Nodes(scope, operator, container)
     model = nodes.estimator
-    total = _sum_of_trees(nodes, nodes.input, trees_of_boosting(model))
+    add = _sum_of_trees if hasattr(model, "classes_") else _number_of_trees
+    total = add(nodes, nodes.input, trees_of_boosting(model))
     baseline = nodes.constant(np.reshape(model._baseline_prediction, (1, -1)).astype(np.float64))
     scores = nodes("Add", total, baseline)
     if hasattr(model, "classes_"):
@@ -308,6 +309,12 @@ def _sum_of_trees(nodes: Nodes, seen: str, trees: Any) -> str:
     attributes = tree_attributes(trees)
     total = nodes("TreeEnsembleRegressor", seen, op_domain="ai.onnx.ml", op_version=3, **attributes)
     return nodes("Cast", total, to=TensorProto.DOUBLE)
+
+
+def _number_of_trees(nodes: Nodes, seen: str, trees: Any) -> str:
+    """Return the sum of trees of one target (n, 1) with the precision of float64."""
+    parts = _sum_of_trees(nodes, seen, in_two_parts(trees))
+    return nodes("ReduceSum", parts, nodes.constant([1]), keepdims=1)
 
 
 def _classify(nodes: Nodes, scores: str) -> None:

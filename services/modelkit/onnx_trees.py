@@ -1,7 +1,7 @@
 """The decision trees of a fitted estimator as attributes of ONNX's tree nodes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,23 @@ def trees_of_boosting(model: Any) -> list[Tree]:
                     targets=np.array([target]),
                 )
             )
+    return found
+
+
+def in_two_parts(trees: Sequence[Tree]) -> list[Tree]:
+    """Return trees of one target as trees of two, which together are that one.
+
+    The node gives float32. The first part are multiples of a number so large that the sum over all
+    trees is exact in float32; the second is what is left, which is small.
+    """
+    largest = max(float(np.abs(tree.weights[tree.left < 0]).max()) for tree in trees)
+    # 2^23 of them and the rounding of each are less than float32's 2^24.
+    step = 2.0 ** np.ceil(np.log2(largest * len(trees) / 2**23)) if largest else 1.0
+    found = []
+    for tree in trees:
+        coarse = np.rint(tree.weights / step) * step
+        parts = np.hstack([coarse, tree.weights - coarse])
+        found.append(replace(tree, weights=parts, targets=np.arange(2)))
     return found
 
 

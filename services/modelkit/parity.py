@@ -16,8 +16,8 @@ from modelkit.sklearn_runner import SklearnRunner
 log = logging.getLogger(__name__)
 
 PROBABILITY_BOUND = 1e-5
-"""Largest difference that is taken: of a probability; of a regression's number, as a share of it or
-of the mean size of such numbers, whichever is larger, so that it does not depend on the unit."""
+"""Largest difference that is taken: of a probability; of a regression's number, as a share of the
+deviation of such numbers, so that it depends neither on the unit nor on how far from 0 they are."""
 
 
 def make_serving_form(
@@ -125,8 +125,8 @@ def _graph(
 def _compare(expected: Predicted, given: Predicted, task: str) -> tuple[int, float | None]:
     if task == "regression":
         own, other = np.asarray(expected.labels), np.asarray(given.labels)
-        usual = float(np.mean(np.abs(own))) or 1.0
-        return 0, float(np.max(np.abs(own - other) / np.maximum(usual, np.abs(own))))
+        usual = float(np.std(own) or np.mean(np.abs(own)) or 1.0)
+        return 0, float(np.max(np.abs(own - other)) / usual)
     mismatches = sum(a != b for a, b in zip(expected.labels, given.labels, strict=True))
     if expected.probabilities is None or given.probabilities is None:
         return mismatches, None

@@ -59,7 +59,11 @@ FIELD_TYPES: Mapping[str, FieldType] = {
 }
 """The short names of `SQL_TYPES`."""
 
-RESERVED_COLUMNS = frozenset({"sample_id", "set_name", "row_number", "loaded_at", "batch_id"})
+RESERVED_COLUMNS = frozenset(
+    {"sample_id", "set_name", "row_number", "loaded_at", "batch_id"}
+    # Every table of PostgreSQL's has these.
+    | {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
+)
 LONGEST_NAME_BYTES = 63
 """PostgreSQL cuts longer names off."""
 

@@ -52,6 +52,18 @@ _PREDICTIONS = text(
     """  # noqa: S608 - our own constants
 )
 
+LARGEST_JUDGED = 1e70
+"""Numbers beyond it count as it: PostgreSQL squares sums of them on the way to a variance."""
+
+
+def _judged(number: str) -> str:
+    # NULL stays NULL, which the two functions pass over.
+    return (
+        f"CASE WHEN {number} IS NOT NULL THEN"
+        f" least(greatest({number}, -{LARGEST_JUDGED}), {LARGEST_JUDGED}) END"
+    )
+
+
 # Sums that can be added up over windows. The labels are few: only they are judged.
 _JUDGED = text(
     f"""
@@ -59,7 +71,7 @@ _JUDGED = text(
     judged AS (
         SELECT p.model_version_id, p.slot = 'shadow' AS shadow, {_WINDOW} AS start,
                p.predicted_class IS NOT NULL AS is_class, {IS_RIGHT} AS is_right,
-               p.predicted_value, l.value AS truth
+               {_judged("p.predicted_value")} AS predicted_value, {_judged("l.value")} AS truth
         FROM labels AS l
         JOIN prediction_log AS p USING (request_id, row_number)
         LEFT JOIN names USING (model_version_id, predicted_class)

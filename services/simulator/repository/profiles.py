@@ -19,8 +19,8 @@ DAYS = "(extract(epoch FROM {column}) / 86400)::float8"
 
 MOST_VALUES = 10
 LONGEST_VALUE = 200
-LARGEST = 1e150
-"""The square of a larger number is beyond all numbers; such are left out of mean and deviation."""
+LARGEST = 1e140
+"""Larger numbers are left out of mean and deviation: PostgreSQL squares sums of many of them."""
 
 
 class ProfileRepository:
@@ -78,11 +78,13 @@ class ProfileRepository:
             "mean": mean,
             "deviation": deviation,
         }
-        if least is None or least == most or max(abs(least), abs(most)) >= LARGEST:
+        if least is None or max(abs(least), abs(most)) >= LARGEST:
             return found
-        edges, counts = self._histogram(
-            float(least), float(most), _with_value("{column}::float8", names)
-        )
+        # Long whole numbers may be equal as these.
+        low, high = float(least), float(most)
+        if low == high:
+            return found
+        edges, counts = self._histogram(low, high, _with_value("{column}::float8", names))
         return found | {"histogram": {"edges": edges, "counts": counts}}
 
     def _times(self, names: dict[str, sql.Composable]) -> dict[str, Any]:

@@ -196,6 +196,15 @@ class TestQuality:
         # 1 - (0 + 0.25 + 1) / sum of squares around the mean 2.5.
         assert found["r2"] == pytest.approx(1 - 1.25 / 4.5)
 
+    def test_labels_that_cannot_be_squared(self, lab: SlotsLab) -> None:
+        lab.put(HOUSE)
+        lab.log(HOUSE, "current", [1.0, -1e308, 3.0])
+        for number, value in enumerate([1e200, 1e308, 3.0]):
+            label(lab, number, value)
+        [found] = quality(lab)
+        assert found["labelled"] == 3
+        assert found["mean_absolute_error"] > 1e69
+
     def test_r2_of_equal_labels_is_unknown(self, lab: SlotsLab) -> None:
         lab.put(HOUSE)
         lab.log(HOUSE, "current", [1.0, 2.0])

@@ -245,6 +245,15 @@ def test_few_rows_of_a_class_cut_at_random_with_a_warning(bring: Bring, load: Lo
     assert "fewer than 5 rows" in answer["warnings"][0]
 
 
+def test_long_whole_numbers_that_are_equal_as_others_are_described(
+    bring: Bring, client: FlaskClient
+) -> None:
+    bring("id,y\n" + "".join(f"{461168601842738790 + n},{n % 2}\n" for n in range(20)))
+    found = client.get(f"{DATASETS}/mine").json["profile"][0]
+    assert (found["type"], found["distinct"]) == ("integer", 20)
+    assert found["minimum"] == found["maximum"] == 461168601842738790.0
+
+
 def test_a_table_is_described(bring: Bring, client: FlaskClient, load: Load) -> None:
     bring(MIXED, id_column="id")
     load("training", dataset_name="mine")
@@ -336,6 +345,7 @@ LIES: dict[str, tuple[bytes, dict[str, str], str]] = {
     "a name but for capitals": (f"x,X,y\n{LINES}".encode(), {}, "capitals"),
     "a name with a line end": (f'"x\r\n",y\n{LINES}'.encode(), {}, "line end"),
     "line ends of two kinds": (f"x,y\n{LINES}7,1\r\n{LINES}".encode(), {}, "line ends"),
+    "a name of PostgreSQL's": (f"xmin,y\n{LINES}".encode(), {}, "'xmin': the name is taken"),
     "no name": (f"x,,y\n{LINES}".encode(), {}, "column 2 has no name"),
     "long name": (f"{'é' * 32},y\n{LINES}".encode(), {}, "63 bytes"),
     "taken name": (f"set_name,y\n{LINES}".encode(), {}, "taken"),

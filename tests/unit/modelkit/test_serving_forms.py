@@ -220,19 +220,32 @@ def test_regressions(model: Any) -> None:
         ("SVR", {"gamma": 0.1, "C": 1000}),
     ],
 )
-@pytest.mark.parametrize("unit", [1.0, 1e-9])
+@pytest.mark.parametrize(("unit", "least"), [(1.0, 0.0), (1e-9, 0.0), (3.6e3, 1.7e9)])
 def test_every_regression_is_served_as_it_predicts(
-    name: str, hyperparameters: dict[str, Any], unit: float
+    name: str, hyperparameters: dict[str, Any], unit: float, least: float
 ) -> None:
     rows, numbers = load_diabetes(return_X_y=True, as_frame=True)
     pipeline = build_pipeline(name, hyperparameters, list(rows))
-    pipeline.fit(rows[::2], numbers[::2].to_numpy() * unit)
+    pipeline.fit(rows[::2], numbers[::2].to_numpy() * unit + least)
     columns = [InputColumn(column, "double", required=False) for column in rows]
     form = form_of(pipeline, columns, rows[1::2].to_numpy())
     assert (form.runtime, form.task, form.classes) == ("onnx", "regression", ()), form.parity
     # The rows it was fitted on too: neighbours at distance 0.
     predicted = ServableModel(form).predict(rows.to_numpy())
-    np.testing.assert_allclose(predicted.labels, pipeline.predict(rows), rtol=1e-5)
+    expected = pipeline.predict(rows)
+    np.testing.assert_allclose(predicted.labels, expected, rtol=1e-5, atol=1e-5 * expected.std())
+    assert np.abs(predicted.labels - expected).max() <= 1e-5 * expected.std()
+
+
+def test_where_float32_would_show_scikit_learn_serves() -> None:
+    rows, numbers = load_diabetes(return_X_y=True, as_frame=True)
+    pipeline = build_pipeline("RandomForestRegressor", {"n_estimators": 10}, list(rows))
+    pipeline.fit(rows, 1e9 + 1e-5 * numbers)
+    columns = [InputColumn(column, "double", required=False) for column in rows]
+    form = form_of(pipeline, columns, rows.to_numpy())
+    assert form.runtime == "sklearn" and form.parity["max_probability_difference"] > 1e-5
+    predicted = ServableModel(form).predict(rows.to_numpy())
+    assert list(predicted.labels) == pipeline.predict(rows).tolist()
 
 
 def test_the_bound_of_a_regression_knows_no_unit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,15 @@ def test_booleans_stored_as_numbers_are_booleans() -> None:
         pair_columns(read_rows([[2.0]], "reference", ["x"]), read_rows([[True]], "data", ["x"]))
 
 
+def test_booleans_of_a_set_are_booleans() -> None:
+    # With gaps they come as objects, which are NumPy's.
+    cells = np.array([np.bool_(True), None, np.bool_(False)], dtype=object)
+    reference = stored_table(("x",), (cells,), 3)
+    (pair,) = pair_columns(reference, read_rows([[True], [False]], "data", ["x"]))
+    assert pair.kind == "boolean"
+    assert list(pair.reference) == ["true", None, "false"]
+
+
 def test_a_side_without_values_takes_the_kind_of_the_other() -> None:
     (pair,) = pair_columns(
         read_rows([[None]], "reference", ["x"]), read_rows([["a"]], "data", ["x"])
