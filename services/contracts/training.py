@@ -8,8 +8,8 @@ from contracts.jobs import JobAnswer
 from contracts.vocabulary import DATASET_NAME_PATTERN
 from servicekit.wire import AnswerModel, ErrorDetail, RequestModel
 
-MODEL_NAME_PATTERN = r"^[^/:\x00-\x1f]+$"
-"""MLflow takes neither / nor : in the name of a registered model."""
+MODEL_NAME_PATTERN = r"^[^/:\x00-\x1f]*[^/:\x00-\x1f\s][^/:\x00-\x1f]*$"
+"""MLflow takes neither / nor : in the name of a registered model, nor a name of blanks."""
 
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]

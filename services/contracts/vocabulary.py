@@ -12,4 +12,6 @@ SEEDED_SPLITS = frozenset({"stratified", "random", "group"})
 """Those that another seed cuts otherwise."""
 
 DEFAULT_DATASET = "wine"
+BUILTIN_DATASETS = (DEFAULT_DATASET, "iris", "breast_cancer", "digits", "diabetes")
+"""Those that scikit-learn brings: stored when they are first asked for."""
 DATASET_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"

@@ -354,6 +354,8 @@ def json_value(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+WHOLE_NUMBER = "CASE WHEN abs({0}) < 1e15 THEN {0}::text || '.0' ELSE {0}::text END AS {0}"
+
 _CSV_CELLS: Mapping[str, str] = {
     # COPY would write t and f,
     "boolean": "{0}::text AS {0}",
@@ -373,11 +375,19 @@ def write_csv(
     """Write all rows or those of a set in their order, with a header.
 
     Text is in quotes, NULL is nothing without quotes, truth values are `true` and `false`, times
-    end in `Z`; numbers come back exactly.
+    end in `Z`; numbers come back exactly. A column of numbers that are all whole has them as `1.0`:
+    it would come back as one of whole numbers.
     """
-    cells = [
-        sql.SQL(_CSV_CELLS.get(column.type, "{0}")).format(sql.Identifier(column.name))
+    rows = _rows_of(dataset_name, version, set_name)
+    forms = [
+        WHOLE_NUMBER
+        if column.type == "number" and _all_whole(connection, column, rows)
+        else _CSV_CELLS.get(column.type, "{0}")
         for column in columns
+    ]
+    cells = [
+        sql.SQL(form).format(sql.Identifier(column.name))
+        for form, column in zip(forms, columns, strict=True)
     ]
     texts = [sql.Identifier(column.name) for column in columns if column.type == "text"]
     quoting = sql.SQL(", FORCE_QUOTE ({})").format(sql.SQL(", ").join(texts))
@@ -386,11 +396,19 @@ def write_csv(
         " WITH (FORMAT csv, HEADER{quoting})"
     ).format(
         cells=sql.SQL(", ").join(cells),
-        rows=_rows_of(dataset_name, version, set_name),
+        rows=rows,
         quoting=quoting if texts else sql.SQL(""),
     )
     with connection.cursor() as cursor:
         cursor.copy_expert(query.as_string(cursor), file)
+
+
+def _all_whole(connection: PgConnection, column: Column, rows: sql.Composable) -> bool:
+    # Most columns of numbers have a fraction in their first rows, where the search ends.
+    statement = sql.SQL("SELECT NOT EXISTS (SELECT {rows} AND {cell} <> trunc({cell}))").format(
+        rows=rows, cell=sql.Identifier(column.name)
+    )
+    return bool(_scalar(connection, statement))
 
 
 def _rows_of(dataset_name: str, version: int, set_name: str | None) -> sql.Composable:

@@ -16,7 +16,13 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session, scoped_session
 
-from contracts.vocabulary import DEFAULT_DATASET, SEEDED_SPLITS, SetName, Split
+from contracts.vocabulary import (
+    BUILTIN_DATASETS,
+    DEFAULT_DATASET,
+    SEEDED_SPLITS,
+    SetName,
+    Split,
+)
 from schema import samples
 from schema.fit_rows import FitRows, draw_fit_rows, most_rows_of
 from schema.head import check_head
@@ -151,12 +157,18 @@ class LoadedSets:
         SetNotLoaded
             Nothing is; the message names the call that is due.
         DatasetNotFound
-            The dataset is loaded, but not in that version.
+            There is no such dataset, or it is stored, but not in that version.
         """
         load = self.find_load(set_name, name, version)
         if load is not None:
             return load
-        if self.find_dataset(name) is not None and self.find_dataset(name, version) is None:
+        newest = self.find_dataset(name)
+        if newest is None and name not in BUILTIN_DATASETS:
+            raise DatasetNotFound(
+                f"There is no dataset {name!r}. GET /root/simulator/datasets lists those there are;"
+                " bring a table of your own with POST."
+            )
+        if newest is not None and self.find_dataset(name, version) is None:
             raise DatasetNotFound(f"Dataset {name!r} has no version {version}.")
         raise SetNotLoaded(
             f"Load the {set_name} set first: {due_call(set_name, name)}.",

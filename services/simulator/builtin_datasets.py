@@ -10,10 +10,10 @@ from functools import cache
 
 import pandas as pd
 
+from contracts.vocabulary import BUILTIN_DATASETS
 from schema.samples import Column
 from simulator.domain import DatasetDescription
 
-DATASET_NAMES = ("wine", "iris", "breast_cancer", "digits", "diabetes")
 REGRESSIONS = frozenset({"diabetes"})
 
 
@@ -55,11 +55,11 @@ class SourceDataset:
 
 @cache
 def read_builtin(name: str) -> SourceDataset:
-    """Return a dataset by its name (one of `DATASET_NAMES`, else KeyError).
+    """Return a dataset by its name (one of `BUILTIN_DATASETS`, else KeyError).
 
     The target is the class number, as scikit-learn has it, or the number of a regression.
     """
-    if name not in DATASET_NAMES:
+    if name not in BUILTIN_DATASETS:
         raise KeyError(name)
     from sklearn import datasets
 

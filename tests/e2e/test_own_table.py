@@ -107,3 +107,20 @@ def test_a_model_of_classes_refuses_a_regression_with_its_reason(client: Client)
     answer = suite.call("POST", "ml_model", "/train", json=body)
     assert answer.status_code < 500 and answer.json()["status"] == "failed", answer.text
     suite.ask("DELETE", "simulator", f"{DATASETS}/{name}")
+
+
+def test_a_training_set_of_one_class_is_refused(client: Client) -> None:
+    records = [[SETS[n // 20], f"{n / 7}", "ab"[n >= 20]] for n in range(60)]
+    brought = bring_own(client, as_csv(["part", "size", KIND], records), split_column="part")
+    name, suite = brought["dataset_name"], client.suite
+    client.load("training", dataset_name=name)
+    client.set_model("DecisionTree", max_depth=2)
+    body = {"dataset": "training", "dataset_name": name}
+    refused = suite.ask("POST", "ml_model", "/root/ml", body, status=422)
+    assert "one class" in refused["message"]
+    grids: dict[str, dict[str, list[Any]]] = {"DecisionTree": {"max_depth": [2]}}
+    refused = suite.ask(
+        "POST", "tracking", MANAGEMENT, search(name, grids, dataset_name=name, cv=3), status=400
+    )
+    assert "one class" in refused["message"]
+    suite.ask("DELETE", "simulator", f"{DATASETS}/{name}")

@@ -16,6 +16,9 @@ from servicekit.errors import Detail
 KEPT_ROWS = 10_000
 """Rows that a run keeps at most, with what was predicted; of more a sample."""
 
+MOST_NAMED = 20
+"""Classes that are named to who sent none of them."""
+
 SEED = 42
 
 
@@ -62,7 +65,14 @@ def truth_of(
                 f"Row {number} of target must be a class.",
                 details=[Detail(f"target.{number}", "must be a class: text or a number")],
             )
-    return [class_text(model, label, dataset) for _, label in labels]
+    texts = [class_text(model, label, dataset) for _, label in labels]
+    if dataset is None and not {str(known) for known in model.classes}.intersection(texts):
+        known = ", ".join(map(str, model.classes[:MOST_NAMED]))
+        raise InvalidTarget(
+            f"None of the labels is a class of the model: {known}.",
+            details=[Detail("target", f"holds none of the model's classes: {known}")],
+        )
+    return texts
 
 
 def chosen_rows(rows: Any, numbers: Sequence[int]) -> Any:

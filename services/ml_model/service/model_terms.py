@@ -59,6 +59,9 @@ def class_text(model: ServableModel, label: Any, dataset: Dataset | None = None)
 def _as_written(label: Any, known: set[str]) -> str:
     """Return a class as text; 1 and 1.0 are the same class."""
     text = str(label)
+    if isinstance(label, str) and known == {"True", "False"} and text in ("true", "false"):
+        # As JSON and our own exports have it.
+        return text.capitalize()
     if text in known or isinstance(label, str | bool):
         return text
     other = str(int(label)) if isinstance(label, float) and label == int(label) else None

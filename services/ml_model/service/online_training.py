@@ -185,8 +185,15 @@ def _checked(dataset: Dataset, features: Sequence[Any]) -> list[Any]:
     return list(features)
 
 
+def _is_the_same_number(target: Any, label: Any) -> bool:
+    return isinstance(target, float) and not isinstance(label, bool) and target == label
+
+
 def _label(dataset: Dataset, target: Any) -> Any:
-    """Return the class that a label names, by itself or by what people call it; or its number."""
+    """Return the class that a label names, or its number.
+
+    A class is named by itself, by what people call it, or as it is written in an answer.
+    """
     if dataset.task == "regression":
         number = as_number(target)
         if number is None:
@@ -198,6 +205,9 @@ def _label(dataset: Dataset, target: Any) -> Any:
             return label
     if isinstance(target, str) and target in (dataset.class_names or ()):
         return dataset.classes[(dataset.class_names or ()).index(target)]
+    for label in dataset.classes:
+        if target == str(label) or _is_the_same_number(target, label):
+            return label
     known = ", ".join(map(str, dataset.classes))
     problem = f"{target!r} is no class of {dataset.name}: {known}"
     raise InvalidRows(f"target: {problem}", details=[Detail("target", problem)])

@@ -112,7 +112,8 @@ def _labels(target: Sequence[Any], row_count: int) -> list[Any]:
     """Return the labels, whole floats as whole numbers."""
     _check_count(target, row_count)
     labels = [int(x) if isinstance(x, float) and x.is_integer() else x for x in target]
-    _refuse_any(_label_problem(label, labels[0]) for label in labels)
+    first = next((label for label in labels if label is not None), None)
+    _refuse_any(_label_problem(label, first) for label in labels)
     if len(set(labels)) > MOST_CLASSES:
         raise _refused("target", f"has more than {MOST_CLASSES} classes")
     return labels

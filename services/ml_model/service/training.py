@@ -114,6 +114,9 @@ class TrainingService:
     ) -> Score | Job | None:
         """Train, deploy and store; None where the set was replaced meanwhile."""
         check_task(deployment.model_name, load.dataset.task, load.dataset.name)
+        labels = fit_rows.rows[load.dataset.target.name]
+        if load.dataset.task == "classification" and labels.nunique() < 2:
+            raise TrainingFailed("All rows have one class; at least two are needed.")
         columns = columns_of(features_of(fit_rows.rows.head(1), load.dataset.target.name))
         fingerprint = training_fingerprint(
             deployment,

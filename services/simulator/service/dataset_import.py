@@ -10,13 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from contracts.vocabulary import SET_NAMES, ColumnType, Task
+from contracts.vocabulary import BUILTIN_DATASETS, SET_NAMES, ColumnType, Task
 from schema.samples import Column
 from schema.sets import Dataset
 from servicekit.database import Database
 from servicekit.errors import Invalid
 from simulator.bad_table import BadTable
-from simulator.builtin_datasets import DATASET_NAMES
 from simulator.content_hash import ContentHash
 from simulator.domain import DatasetDescription
 from simulator.read_ahead import read_ahead
@@ -87,7 +86,7 @@ class DatasetImportService:
         self._sources = TableSources(database)
 
     def bring_builtin(self, name: str) -> BroughtDataset:
-        """Store a dataset that comes with scikit-learn; one of `DATASET_NAMES`."""
+        """Store a dataset that comes with scikit-learn; one of `BUILTIN_DATASETS`."""
         with self._database.transaction():
             self._datasets.queue_for(name)
             known = name in self._datasets.list_names()
@@ -109,7 +108,7 @@ class DatasetImportService:
         NoRoom
             Folder or memory are full.
         """
-        if request.dataset_name in DATASET_NAMES:
+        if request.dataset_name in BUILTIN_DATASETS:
             raise NameTaken(f"{request.dataset_name} comes with the suite. Take another name.")
         path, kind = unpacked(path, self._max_bytes)
         with open_table(path, kind, path.parent) as table:
@@ -279,7 +278,8 @@ def _check_task(task: str, target: Column, labels: Sequence[Any]) -> None:
             )
     elif target.type not in CLASS_TYPES:
         raise BadTable.at(
-            "the target has fractions; state its type in `types`, or the task `regression`",
+            "the target's numbers have fractions, or are written with them (`1.0`); state its type"
+            " in `types` (`integer` where they are whole), or the task `regression`",
             column=target.name,
         )
     elif len(labels) > MOST_CLASSES:

@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.util import hash_pandas_object
 
-from contracts.vocabulary import SET_NAMES
+from contracts.vocabulary import BUILTIN_DATASETS, SET_NAMES
 from schema.samples import Column
 from schema.sets import Dataset, DatasetNotFound, LoadedSets
 from servicekit.database import Database
 from servicekit.errors import Conflict
-from simulator.builtin_datasets import DATASET_NAMES, read_builtin
+from simulator.builtin_datasets import read_builtin
 from simulator.content_hash import content_hash_of
 from simulator.domain import Chunks
 from simulator.repository.datasets import DatasetRepository
@@ -91,7 +91,7 @@ class TableSources:
         RowsNotStored
             Only sets of that version are in the database.
         """
-        if name in DATASET_NAMES:
+        if name in BUILTIN_DATASETS:
             builtin = read_builtin(name)
             content_hash = content_hash_of(builtin.rows)
             description = builtin.description
@@ -119,7 +119,7 @@ class TableSources:
     def _unknown(self, name: str, version: int | None) -> DatasetUnknown:
         if version is not None and self._sets.find_dataset(name) is not None:
             return DatasetUnknown(f"Dataset {name!r} has no version {version}.")
-        names = dict.fromkeys([*DATASET_NAMES, *self._datasets.list_names()])
+        names = dict.fromkeys([*BUILTIN_DATASETS, *self._datasets.list_names()])
         return DatasetUnknown(
             f"dataset_name must be one of: {', '.join(names)}; or bring a table of your own:"
             " POST /root/simulator/datasets."

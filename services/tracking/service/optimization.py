@@ -38,7 +38,7 @@ from tracking.repository.searches import Searches
 from tracking.repository.training_set import TrainingSets
 from tracking.service.candidates import candidates_csv, candidates_svg
 from tracking.service.fold_workers import processors
-from tracking.service.scoring import check_scoring
+from tracking.service.scoring import check_scoring, is_scorer
 from tracking.service.search import search
 from tracking.service.search_checks import check_request, check_rows
 from tracking.service.search_plans import plan_of
@@ -134,7 +134,8 @@ class OptimizationService:
         """Return the training set of a request that can be begun; see `optimize` for the errors."""
         check_request(request, self._max_candidates)
         task = get_entry(request.models[0]).task
-        check_scoring(request.scoring, task=task)
+        if not is_scorer(request.scoring):
+            check_scoring(request.scoring, task=task)
         # The connection goes back to the pool before the search: it may take minutes.
         with self._database.transaction():
             training_set = self._training_sets.get(

@@ -112,6 +112,11 @@ def scorer_names(classes: Sequence[Any] | None = None, task: str = "classificati
     return [name for name in names if name not in others]
 
 
+def is_scorer(name: str) -> bool:
+    """Tell whether a name is that of a scorer of any task."""
+    return any(name in scorer_names(task=task) for task in ("classification", "regression"))
+
+
 def check_scoring(
     name: str, classes: Sequence[Any] | None = None, task: str = "classification"
 ) -> None:

@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from contracts.tracking import OptimizationRequest
 from modelkit.pipeline import CALIBRATION_FOLDS
 from modelkit.pipeline_choices import CALIBRATION
@@ -91,11 +93,23 @@ def check_rows(request: OptimizationRequest, training_set: TrainingSet) -> None:
     within the outer ones of a nested cross-validation, and within those a calibration learns from.
     Where folds follow something else than the classes, those are looked at that there will be.
     """
+    regression = training_set.task == "regression"
+    if not regression and len(np.unique(training_set.labels)) < 2:
+        raise InvalidSearch(
+            f"The training set of {training_set.dataset_name} has one class; at least two are"
+            " needed. Load it with other rows."
+        )
     if training_set.fold_kind != training_set.plain_fold_kind:
         _check_folds(request, training_set)
         return
-    regression = training_set.task == "regression"
     rows = len(training_set.labels) // 2 if regression else training_set.smallest_class
+    if rows < 2:
+        raise InvalidSearch(
+            "The training set has too few rows to be cut into folds: bring more rows."
+            if regression
+            else "The rarest class has one row in the training set, and every fold needs one: bring"
+            " more rows of it, or a table without it."
+        )
     what = "so that every fold has two rows" if regression else "the rows of the rarest class"
     outer = request.nested_cv
     if outer is not None:

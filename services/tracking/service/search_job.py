@@ -190,15 +190,17 @@ class _JobHost:
         self._candidate_runs.begin(
             ParentRun(run_id, search.experiment_id, search.id, model_name, self._scoring)
         )
+        kept = {digest(item.key): item for item in self._kept if item.model_name == model_name}
         logged = set()
         for child in self._tables.list_candidate_runs(run_id):
-            if child.is_open:
-                # It was being logged when the attempt was interrupted.
+            if child.is_open or child.key not in kept:
+                # It was being logged when the attempt was interrupted, or was logged and not yet
+                # kept: it is tried again.
                 self._store.delete_run(child.id)
             else:
                 logged.add(child.key)
-        for item in self._kept:
-            if item.model_name == model_name and digest(item.key) not in logged:
+        for key, item in kept.items():
+            if key not in logged:
                 self._candidate_runs.add(model_name, item.key, item.candidate)
         self._run_ids[model_name] = run_id
         self._runs.keep_result(self._job, {"run_ids": dict(self._run_ids)})

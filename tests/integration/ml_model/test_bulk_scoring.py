@@ -189,7 +189,7 @@ def make_bulk(
         bulk.load("training", "testing")
         bulk.train("RandomForestRegressor" if task == "regression" else "RandomForest")
         bulk.first = bulk.at_once()
-        monkeypatch.setattr(samples, "CHUNK_ROWS", N_ROWS // 5 // N_PARTS)
+        monkeypatch.setattr(samples, "rows_per_part", lambda _: N_ROWS // 5 // N_PARTS)
         return bulk
 
     return make
@@ -308,7 +308,7 @@ def test_parts_of_another_grid_are_scored_anew(bulk: Bulk, monkeypatch: pytest.M
     bulk.forget()
     with pytest.raises(Stop):
         bulk.score(stop_after(4))
-    monkeypatch.setattr(samples, "CHUNK_ROWS", 33)
+    monkeypatch.setattr(samples, "rows_per_part", lambda _: 33)
     assert bulk.score().score.score == bulk.first.score
     assert bulk.predictions() == before
 

@@ -324,6 +324,8 @@ def test_what_cannot_be_evaluated(suite: Suite) -> None:
         ({"data": [[1]], "target": [1]}, 400),
         ({"data": [row], "target": [None]}, 422),
         ({"data": [row], "target": [[1]]}, 400),
+        ({"data": [row, row], "target": [7, "red"]}, 400),
+        ({"dataset_name": "grapes"}, 404),
         ({"dataset_name": "wine", "dataset_version": 9}, 404),
         ({"dataset_name": "wine", "dataset": "other"}, 400),
     ):

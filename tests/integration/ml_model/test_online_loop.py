@@ -182,6 +182,12 @@ def test_a_row_is_stored_once_per_request(lab: JobsLab) -> None:
     assert lab.database.rows("SELECT target FROM training_rows") == [(0,)]
 
 
+@pytest.mark.parametrize("target", [1, 1.0, "1", "versicolor"])
+def test_a_class_may_be_written_in_many_ways(lab: JobsLab, target: Any) -> None:
+    add(lab, 0, target=target)
+    assert lab.database.rows("SELECT target FROM training_rows") == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("change", "status", "named"),
     [
@@ -191,7 +197,7 @@ def test_a_row_is_stored_once_per_request(lab: JobsLab) -> None:
         ({"target": "rose"}, 400, "target"),
         ({"target": True}, 400, "target"),
         ({"target": None}, 400, "target"),
-        ({"dataset_name": "tulips"}, 404, "dataset_name"),
+        ({"dataset_name": "tulips"}, 404, "tulips"),
         ({"extra": 1}, 400, "extra"),
     ],
 )

@@ -228,6 +228,7 @@ def test_a_failed_fit_is_told_and_recorded(lab: JobsLab) -> None:
         ({"data": [{"a": 1}] * 3, "columns": ["b"]}, 400, "data.0.b"),
         ({"target": [0, 1]}, 400, "target"),
         ({"target": [0, None, 1]}, 400, "target.1"),
+        ({"target": [None, 1, 0]}, 400, "'target.0 is missing'"),
         ({"target": [0, 1.5, 1]}, 400, "target.1"),
         ({"target": [0, "a", 1]}, 400, "target.1"),
         ({"target": [0, True, 1]}, 400, "target.1"),
@@ -237,6 +238,7 @@ def test_a_failed_fit_is_told_and_recorded(lab: JobsLab) -> None:
         ({"model_name": "Oracle"}, 400, "Model not Found"),
         ({"hyperparameters": {"max_depth": -1}}, 422, "max_depth"),
         ({"registered_model_name": "a/b"}, 400, "registered_model_name"),
+        ({"registered_model_name": " "}, 400, "registered_model_name"),
         ({"unknown": 1}, 400, "unknown"),
     ],
 )

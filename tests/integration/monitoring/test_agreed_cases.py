@@ -9,8 +9,9 @@ import pytest
 
 import monitoring.app
 import monitoring.settings
+from contracts.vocabulary import BUILTIN_DATASETS
 from schema.samples import Column
-from simulator.builtin_datasets import DATASET_NAMES, SourceDataset, read_builtin
+from simulator.builtin_datasets import SourceDataset, read_builtin
 from tests.support.databases import TestDatabase
 from tests.support.scored_tables import ScoredTable
 
@@ -80,7 +81,7 @@ def by_evidently(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[bool, 
 @pytest.mark.parametrize(
     "case", ["none", "one column", "half of the columns", "missing values", "label noise"]
 )
-@pytest.mark.parametrize("name", DATASET_NAMES)
+@pytest.mark.parametrize("name", BUILTIN_DATASETS)
 def test_dataset_drift_is_the_same(cellar_database: TestDatabase, name: str, case: str) -> None:
     source = read_builtin(name)
     names = names_of(source)

@@ -17,9 +17,9 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from contracts.vocabulary import SET_NAMES
+from contracts.vocabulary import BUILTIN_DATASETS, SET_NAMES
 from schema.samples import CHUNK_ROWS
-from simulator.builtin_datasets import DATASET_NAMES, read_builtin
+from simulator.builtin_datasets import read_builtin
 from simulator.table_files import FIRST_ROWS
 from tests.integration.simulator.conftest import Load
 from tests.support.databases import TestDatabase
@@ -245,6 +245,18 @@ def test_few_rows_of_a_class_cut_at_random_with_a_warning(bring: Bring, load: Lo
     assert "fewer than 5 rows" in answer["warnings"][0]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_numbers_that_are_all_whole_come_back_as_numbers(
+    bring: Bring, client: FlaskClient, kind: str
+) -> None:
+    cells = ["", "0.0", "-0.0", "1e300", "5e15", "-3.0", "12.0", "7.0", "8.0", "9e14"]
+    brought = bring("x,%,y\n" + "".join(f"{x},{n}.0,{n % 2}\n" for n, x in enumerate(cells)))
+    assert [column["type"] for column in brought["columns"]] == ["number", "number", "integer"]
+    file = fetch(client, f"{DATASETS}/mine/export?format={kind}").data
+    again = bring(file, status=200)
+    assert again["dataset_version"] == 1 and not again["created"]
+
+
 def test_long_whole_numbers_that_are_equal_as_others_are_described(
     bring: Bring, client: FlaskClient
 ) -> None:
@@ -273,7 +285,7 @@ def test_a_table_is_described(bring: Bring, client: FlaskClient, load: Load) -> 
     assert client.get(f"{DATASETS}/mine").json == found
 
 
-@pytest.mark.parametrize("name", DATASET_NAMES)
+@pytest.mark.parametrize("name", BUILTIN_DATASETS)
 def test_a_built_in_dataset_is_brought_by_its_name(client: FlaskClient, name: str) -> None:
     first = client.post(DATASETS, json={"builtin": name})
     assert (first.status_code, first.json["created"]) == (201, True)

@@ -10,10 +10,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts.vocabulary import SET_NAMES
+from contracts.vocabulary import BUILTIN_DATASETS, SET_NAMES
 from schema.sets import LoadedSets, SetChanged
 from simulator.app import create_app
-from simulator.builtin_datasets import DATASET_NAMES, read_builtin
+from simulator.builtin_datasets import read_builtin
 from simulator.content_hash import content_hash_of
 from simulator.service.scenarios import SCENARIOS
 from simulator.settings import Settings
@@ -106,7 +106,7 @@ def test_every_scenario_can_be_loaded(load: Load, scenario: str) -> None:
     assert (answer["scenario"], answer["rows"]) == (scenario, 36)
 
 
-@pytest.mark.parametrize("dataset_name", DATASET_NAMES)
+@pytest.mark.parametrize("dataset_name", BUILTIN_DATASETS)
 def test_every_dataset_can_be_loaded(
     load: Load, cellar_database: TestDatabase, dataset_name: str
 ) -> None:

@@ -62,7 +62,7 @@ def test_before_loading_the_call_that_is_due_is_named(bare_lab: Lab) -> None:
         ({"request_information": "guess"}, 400, "'optimization', 'setting'"),
         ({"request_information": MISSING}, 400, "request_information"),
         ({"dataset_name": "../wine"}, 400, "dataset_name"),
-        ({"dataset_name": "grapes"}, 409, "grapes"),
+        ({"dataset_name": "grapes"}, 404, "grapes"),
         ({"dataset_version": 7}, 404, "version 7"),
     ],
 )

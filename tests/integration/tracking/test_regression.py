@@ -82,6 +82,12 @@ def test_search_list_compare_and_set(loaded: Lab) -> None:
             422,
             ("wine is a classification", "or 'LinearSVC'"),
         ),
+        (
+            {"models": ["SVC"], "hyperparameters": {}, "scoring": "r2"},
+            422,
+            ("diabetes is a regression",),
+        ),
+        ({"scoring": "guess"}, 400, ("neg_mean_absolute_error", "r2")),
         ({"scoring": "accuracy"}, 400, ("neg_mean_absolute_error", "r2")),
         ({"models": ["SVC", "Ridge"], "hyperparameters": {}}, 400, ("SVC predicts classes",)),
         ({"cv": 133}, 400, ("at most 132",)),

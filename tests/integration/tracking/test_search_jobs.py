@@ -201,6 +201,31 @@ def test_a_killed_search_goes_on_where_it_was(lab: SearchJobsLab, tmp_path: Path
     assert_whole(lab, done, tmp_path)
 
 
+def test_a_candidate_that_was_logged_and_not_yet_kept_has_one_run(
+    lab: SearchJobsLab, tmp_path: Path
+) -> None:
+    job = submit(lab)
+
+    def logged(found: Any) -> list[Any]:
+        if not searching(found):
+            return []
+        runs = candidate_runs(
+            lab, found["result"]["experiment_id"], found["result"]["run_ids"]["RandomForest"]
+        )
+        return [run for run in runs if run.info.status == "FINISHED"]
+
+    running = lab.wait(job["id"], logged)
+    child = lab.child()
+    child.suspend()
+    # As if it had been killed between the run of a candidate and its row.
+    lab.database.execute(
+        "DELETE FROM search_candidates WHERE job_id = %s AND key = %s",
+        (job["id"], logged(running)[0].data.tags["cellar.candidate"]),
+    )
+    child.kill()
+    assert_whole(lab, lab.wait(job["id"]), tmp_path)
+
+
 def test_a_stopped_program_goes_on_at_its_next_start(lab: SearchJobsLab, tmp_path: Path) -> None:
     job = submit(lab)
     lab.wait(job["id"], searching)
@@ -274,7 +299,7 @@ def test_what_can_be_seen_wrong_is_refused_without_a_job(lab: SearchJobsLab) -> 
     before = lab.ask("GET", "/jobs")["count"]
     lab.ask("POST", "/model_management", request(models=["Nonsense"]), 400)
     lab.ask("POST", "/model_management", request(cv=1000), 400)
-    lab.ask("POST", "/model_management", request(dataset_name="nobody"), 409)
+    lab.ask("POST", "/model_management", request(dataset_name="nobody"), 404)
     lab.ask("POST", "/model_management", request(scoring="nonsense"), 400)
     assert lab.ask("GET", "/jobs")["count"] == before
     lab.ask("GET", "/jobs/987654321", status=404)

@@ -51,6 +51,8 @@ def test_a_class_of_a_dataset_by_its_name() -> None:
         ([0, 1], ["setosa", "virginica"], "virginica", "1"),
         ([0.0, 1.0], [], 1, "1.0"),
         ([False, True], [], True, "True"),
+        ([False, True], [], "true", "True"),
+        (["true", "True"], [], "true", "true"),
         (["setosa", "virginica"], [], "virginica", "virginica"),
         ([0, 1], ["setosa", "virginica"], 7, "7"),
         ([0, 1], ["setosa", "virginica"], 0.5, "0.5"),

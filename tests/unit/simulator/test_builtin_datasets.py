@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from contracts.vocabulary import BUILTIN_DATASETS
 from schema.samples import LONGEST_NAME_BYTES, RESERVED_COLUMNS
-from simulator.builtin_datasets import DATASET_NAMES, read_builtin
+from simulator.builtin_datasets import read_builtin
 
 SHAPES = {
     "wine": (178, 13, 3),
@@ -16,10 +17,10 @@ SHAPES = {
 
 
 def test_every_dataset_is_described_here() -> None:
-    assert set(SHAPES) == set(DATASET_NAMES)
+    assert set(SHAPES) == set(BUILTIN_DATASETS)
 
 
-@pytest.mark.parametrize("name", DATASET_NAMES)
+@pytest.mark.parametrize("name", BUILTIN_DATASETS)
 def test_dataset_has_its_rows_features_and_classes(name: str) -> None:
     source = read_builtin(name)
     n_rows, n_features, n_classes = SHAPES[name]
@@ -30,7 +31,7 @@ def test_dataset_has_its_rows_features_and_classes(name: str) -> None:
     assert not source.rows.isna().any(axis=None)
 
 
-@pytest.mark.parametrize("name", DATASET_NAMES)
+@pytest.mark.parametrize("name", BUILTIN_DATASETS)
 def test_column_names_fit_the_sample_table(name: str) -> None:
     source = read_builtin(name)
     names = [column.name for column in (*source.features, source.target)]

@@ -9,7 +9,8 @@ from simulator.bad_table import BadTable
 from simulator.csv_layout import read_layout
 from simulator.table_files import NoRoom, _refusals, open_table
 
-N_ROWS = 200_000
+N_ROWS = 1_000_000
+"""So many that DuckDB, which reads ahead, has not met the middle when the first rows are there."""
 
 
 def test_a_parquet_file_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:

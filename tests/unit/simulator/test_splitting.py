@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from contracts.vocabulary import SET_NAMES
-from simulator.builtin_datasets import DATASET_NAMES, read_builtin
+from contracts.vocabulary import BUILTIN_DATASETS, SET_NAMES
+from simulator.builtin_datasets import read_builtin
 from simulator.service import set_cut
 from simulator.service.set_cut import sizes_of_groups
 from simulator.service.splitting import (
@@ -23,7 +23,7 @@ from simulator.service.splitting import (
 )
 from tests.support.cut_sets import split
 
-CLASSIFICATIONS = [name for name in DATASET_NAMES if read_builtin(name).classes]
+CLASSIFICATIONS = [name for name in BUILTIN_DATASETS if read_builtin(name).classes]
 SEEDS = [0, 1, 42, 2**32 - 1]
 
 

@@ -177,6 +177,14 @@ def test_folds_are_at_most_the_rows_of_the_rarest_class(rows: TrainingSet) -> No
         check_rows(asked(["SVC"], {}, nested_cv=21), rows)
 
 
+def test_one_class_or_one_row_of_a_class_cannot_be_searched(rows: TrainingSet) -> None:
+    alone = np.array([1, *np.zeros(len(rows.labels) - 1)])
+    with pytest.raises(InvalidSearch, match="The rarest class has one row"):
+        check_rows(asked(["SVC"], {}, cv=2), replace(rows, labels=alone))
+    with pytest.raises(InvalidSearch, match="has one class; at least two are needed"):
+        check_rows(asked(["SVC"], {}, cv=2), replace(rows, labels=np.zeros(len(rows.labels))))
+
+
 def test_calibration_needs_rows_beside_the_folds(rows: TrainingSet) -> None:
     few = replace(rows, rows=rows.rows[::4], labels=rows.labels[::4])
     check_rows(asked(["SVC"], {}, cv=5), few)
