@@ -32,6 +32,8 @@ class ScoringService:
         ------
         SetNotLoaded, ModelNotSet, ModelNotTrained
             Something is due first.
+        DatasetNotFound
+            There is no such dataset version.
         SetChanged
             The set was replaced again and again while it was scored.
         ModelGone, ModelStoreUnavailable
@@ -62,6 +64,8 @@ class ScoringService:
         ------
         SetNotLoaded, ModelNotSet, ModelNotTrained
             Something is due first.
+        DatasetNotFound
+            There is no such dataset version.
         """
         with self._database.transaction():
             return self._choose(set_name, dataset_name, dataset_version)
@@ -87,6 +91,7 @@ class ScoringService:
             )
         wanted = (dataset_name, dataset_version or version.dataset_version)
         if wanted != (version.dataset_name, version.dataset_version):
+            self._sets.get_load("training", dataset_name, dataset_version)
             raise ModelNotTrained(
                 f"The model is trained on {version.dataset_name} version"
                 f" {version.dataset_version}. {_train_first(dataset_name, dataset_version)}"

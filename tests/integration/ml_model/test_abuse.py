@@ -76,7 +76,7 @@ def test_sets_that_cannot_be_scored(wine: Lab) -> None:
         assert {"error", "message"} <= set(answer) <= {"error", "message", "details"}
     for body in ({"dataset": "testing", "dataset_name": "nothing"},
                  {"dataset": "testing", "dataset_version": 7}):  # fmt: skip
-        assert wine.ml.send("POST", "/root/ml", body)[0] == 409
+        assert wine.ml.send("POST", "/root/ml", body)[0] == 404
     body = {"dataset": "training", "dataset_version": 7}
     assert wine.ml.send("POST", "/root/ml", body)[0] == 404
     assert (wine.count("scorings"), wine.count("predictions")) == (1, 106)
