@@ -74,7 +74,7 @@ def trees_of_boosting(model: Any) -> list[Tree]:
 
 
 def in_two_parts(trees: Sequence[Tree]) -> list[Tree]:
-    """Return trees of one target as trees of two, which together are that one.
+    """Return trees of one target (weights (n, 1)) as trees of two that add up to it (n, 2).
 
     The node gives float32. The first part are multiples of a number so large that the sum over all
     trees is exact in float32; the second is what is left, which is small.

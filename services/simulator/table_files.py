@@ -61,6 +61,7 @@ TIME_TYPES = frozenset({"date", "timestamp"})
 BATCH_ROWS = 8192
 """Rows that DuckDB hands over at once, fewer of long ones; `chunks_of` puts them together."""
 BATCH_BYTES = CHUNK_BYTES // 4
+"""What a batch takes about: it is in memory whole, whatever DuckDB's limit."""
 MEASURED_ROWS = 1_000
 """The first rows, which tell how long the texts of a file are."""
 FEW_ROWS, FIRST_ROWS = 200, 20_000

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from ml_model.quality import Quality
 from ml_model.repository.label_matching import CLASS_NAMES, IS_RIGHT
+from schema.number_limits import LARGEST_SQUARED
 
 # Every label is sent as one element of three parallel arrays: one statement for any number. In the
 # order of their keys, so that two requests with the same keys wait and do not lock each other out.
@@ -52,15 +53,13 @@ _PREDICTIONS = text(
     """  # noqa: S608 - our own constants
 )
 
-LARGEST_JUDGED = 1e70
-"""Numbers beyond it count as it: PostgreSQL squares sums of them on the way to a variance."""
-
 
 def _judged(number: str) -> str:
+    """Return SQL for a number, or the limit where it is beyond."""
     # NULL stays NULL, which the two functions pass over.
     return (
         f"CASE WHEN {number} IS NOT NULL THEN"
-        f" least(greatest({number}, -{LARGEST_JUDGED}), {LARGEST_JUDGED}) END"
+        f" least(greatest({number}, -{LARGEST_SQUARED}), {LARGEST_SQUARED}) END"
     )
 
 

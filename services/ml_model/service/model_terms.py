@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ml_model.service.batch_prediction import class_name_of
@@ -44,7 +44,7 @@ def class_text(model: ServableModel, label: Any, dataset: Dataset | None = None)
     """
     known = {str(known) for known in model.classes}
     class_of = {name: label for label, name in class_name_of(model).items()}
-    text = _as_written(label, known)
+    text = as_written(label, known)
     names = [text]
     if dataset is not None and dataset.class_names is not None and label in dataset.classes:
         names.append(dataset.class_names[dataset.classes.index(label)])
@@ -56,10 +56,10 @@ def class_text(model: ServableModel, label: Any, dataset: Dataset | None = None)
     return text
 
 
-def _as_written(label: Any, known: set[str]) -> str:
+def as_written(label: Any, known: Collection[str]) -> str:
     """Return a class as text; 1 and 1.0 are the same class."""
     text = str(label)
-    if isinstance(label, str) and known == {"True", "False"} and text in ("true", "false"):
+    if isinstance(label, str) and set(known) == {"True", "False"} and text in ("true", "false"):
         # As JSON and our own exports have it.
         return text.capitalize()
     if text in known or isinstance(label, str | bool):

@@ -13,7 +13,7 @@ from ml_model.repository.jobs import TrainingJobs
 from ml_model.repository.ledger import SqlLedger
 from ml_model.repository.training_rows import SqlTrainingRows
 from ml_model.service.dataset_loading import DatasetLoading
-from ml_model.service.model_terms import as_number
+from ml_model.service.model_terms import as_number, as_written
 from modelkit.input_rows import ColumnType, InputColumn, InputRows, InvalidRows
 from schema.sets import Dataset
 from servicekit.database import Database
@@ -185,10 +185,6 @@ def _checked(dataset: Dataset, features: Sequence[Any]) -> list[Any]:
     return list(features)
 
 
-def _is_the_same_number(target: Any, label: Any) -> bool:
-    return isinstance(target, float) and not isinstance(label, bool) and target == label
-
-
 def _label(dataset: Dataset, target: Any) -> Any:
     """Return the class that a label names, or its number.
 
@@ -200,14 +196,12 @@ def _label(dataset: Dataset, target: Any) -> Any:
             problem = f"must be a finite number, as {dataset.name} is a regression"
             raise InvalidRows(f"target: {problem}", details=[Detail("target", problem)])
         return number
-    for label in dataset.classes:
-        if type(label) is type(target) and label == target:
-            return label
+    class_of = {str(label): label for label in dataset.classes}
+    written = as_written(target, class_of)
+    if written in class_of:
+        return class_of[written]
     if isinstance(target, str) and target in (dataset.class_names or ()):
         return dataset.classes[(dataset.class_names or ()).index(target)]
-    for label in dataset.classes:
-        if target == str(label) or _is_the_same_number(target, label):
-            return label
     known = ", ".join(map(str, dataset.classes))
     problem = f"{target!r} is no class of {dataset.name}: {known}"
     raise InvalidRows(f"target: {problem}", details=[Detail("target", problem)])

@@ -91,6 +91,7 @@ class ScoringService:
             )
         wanted = (dataset_name, dataset_version or version.dataset_version)
         if wanted != (version.dataset_name, version.dataset_version):
+            # Names what is amiss, or due, before training.
             self._sets.get_load("training", dataset_name, dataset_version)
             raise ModelNotTrained(
                 f"The model is trained on {version.dataset_name} version"

@@ -114,9 +114,6 @@ class TrainingService:
     ) -> Score | Job | None:
         """Train, deploy and store; None where the set was replaced meanwhile."""
         check_task(deployment.model_name, load.dataset.task, load.dataset.name)
-        labels = fit_rows.rows[load.dataset.target.name]
-        if load.dataset.task == "classification" and labels.nunique() < 2:
-            raise TrainingFailed("All rows have one class; at least two are needed.")
         columns = columns_of(features_of(fit_rows.rows.head(1), load.dataset.target.name))
         fingerprint = training_fingerprint(
             deployment,
@@ -172,6 +169,8 @@ class TrainingService:
         fingerprint: str,
     ) -> Trained:
         dataset, target, rows = load.dataset, load.dataset.target.name, fit_rows.rows
+        if dataset.task == "classification" and rows[target].nunique() < 2:
+            raise TrainingFailed("All rows have one class; at least two are needed.")
         started_ms = int(datetime.now(UTC).timestamp() * 1000)
         started_s = time.perf_counter()
         pipeline = fit(deployment, rows, target, dataset.classes)

@@ -10,6 +10,7 @@ from psycopg2 import sql
 
 from contracts.vocabulary import ColumnType
 from monitoring.service.set_statistics import QUANTILES, NumberCells, TruthCells
+from schema.number_limits import LARGEST_SQUARED, LARGEST_SUMMED
 from schema.samples import Column, nulls_in_row, table_name
 from schema.sets import SetLoad
 
@@ -23,13 +24,6 @@ RANGE_ROWS = 100_000
 
 AFTER_LAST_NUMBER = 2**31
 """Rows are numbered from 0 by an int4."""
-
-LARGEST_SUMMED = 1e140
-"""Of larger numbers PostgreSQL cannot tell a mean or a variance: on the way it squares sums of as
-many numbers as there are rows."""
-
-LARGEST_ERROR = 1e70
-"""Errors beyond it count as it: their squares are added up as well."""
 
 NUMBER_FORMS: Mapping[ColumnType, str] = {"number": "{}", "integer": "{}::float8"}
 TIME_FORM = "(extract(epoch FROM {}) / 86400)::float8"
@@ -145,7 +139,8 @@ def errors(
         "{rows} SELECT part, cell, grouping(cell) = 1, count(*), count(error), avg(error),"
         " var_samp(error), avg(error * error), {figures} FROM"
         " (SELECT s.part, {cell} AS cell, {value} AS value,"
-        # Of NULL and a number the least is the number. A difference may be beyond all numbers.
+        # Of NULL and a number the least is the number. A difference may be beyond all numbers, and
+        # an error beyond the limit counts as it.
         " CASE WHEN s.target IS NOT NULL AND {value} IS NOT NULL THEN least(abs("
         "least(greatest(s.target, -{largest}), {largest})"
         " - least(greatest({value}, -{largest}), {largest})), {largest_error}) END AS error"
@@ -157,7 +152,7 @@ def errors(
         cell=cell(PREDICTION, edges),
         value=PREDICTION,
         largest=sql.Literal(LARGEST_SUMMED),
-        largest_error=sql.Literal(LARGEST_ERROR),
+        largest_error=sql.Literal(LARGEST_SQUARED),
         source=source,
     )
 

@@ -128,5 +128,6 @@ def _values(column: pd.Series) -> Any:
     if column.dtype.kind == "M":
         return time_texts(column.to_numpy())
     if column.dtype == object or column.dtype == "boolean":
-        return [None if pd.isna(value) else value for value in column]
+        # As a list they are Python's; one by one they would be NumPy's.
+        return [None if pd.isna(value) else value for value in column.to_list()]
     return column.to_numpy(dtype="float64", na_value=np.nan)

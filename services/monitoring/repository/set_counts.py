@@ -39,6 +39,7 @@ from monitoring.service.set_statistics import (
     TruthCells,
     number_cells,
 )
+from schema.number_limits import LARGEST_SUMMED
 from schema.samples import Column
 from schema.sets import SetLoad
 
@@ -243,7 +244,7 @@ def _column(name: str, counts: Sequence[int], rows: int, figures: Figures) -> Co
 
 def _can_be_summed(figures: Figures) -> bool:
     extremes = figures.minimum or 0.0, figures.maximum or 0.0
-    return max(map(abs, extremes)) < counting_sql.LARGEST_SUMMED
+    return max(map(abs, extremes)) < LARGEST_SUMMED
 
 
 def _errors(

@@ -196,11 +196,7 @@ def _pair(
 def _kind(column: Sequence[Any]) -> Kind:
     if isinstance(column, np.ndarray) and column.dtype != object:
         return "number" if len(column) and not np.isnan(column).all() else "unknown"
-    first = next((value for value in column if not _is_missing(value)), None)
-    if first is None:
-        return "unknown"
-    # A column of truth values with gaps comes from a set with NumPy's.
-    return KIND_OF[type(first.item() if isinstance(first, np.generic) else first)]
+    return next((KIND_OF[type(value)] for value in column if not _is_missing(value)), "unknown")
 
 
 def _is_missing(value: Any) -> bool:

@@ -8,6 +8,7 @@ from psycopg2.extensions import connection as PgConnection  # noqa: N812 - the d
 from sqlalchemy import update
 from sqlalchemy.orm import Session, scoped_session
 
+from schema.number_limits import LARGEST_SUMMED
 from schema.samples import Column, json_value, source_table_name
 from schema.sets import Dataset
 from schema.tables import DatasetRow
@@ -19,8 +20,6 @@ DAYS = "(extract(epoch FROM {column}) / 86400)::float8"
 
 MOST_VALUES = 10
 LONGEST_VALUE = 200
-LARGEST = 1e140
-"""Larger numbers are left out of mean and deviation: PostgreSQL squares sums of many of them."""
 
 
 class ProfileRepository:
@@ -49,7 +48,7 @@ class ProfileRepository:
         names = {
             "column": sql.Identifier(column.name),
             "table": source_table_name(dataset.name, dataset.version),
-            "largest": sql.Literal(LARGEST),
+            "largest": sql.Literal(LARGEST_SUMMED),
         }
         found: dict[str, Any] = {"name": column.name, "type": column.type}
         if column.type in {"number", "integer"}:
@@ -78,7 +77,7 @@ class ProfileRepository:
             "mean": mean,
             "deviation": deviation,
         }
-        if least is None or max(abs(least), abs(most)) >= LARGEST:
+        if least is None or max(abs(least), abs(most)) >= LARGEST_SUMMED:
             return found
         # Long whole numbers may be equal as these.
         low, high = float(least), float(most)

@@ -16,6 +16,7 @@ from monitoring.service.counted_rule import judge_counted, precision
 from monitoring.service.retraining_rule import feature_drift, judge
 from monitoring.service.retraining_signals import RetrainingRule
 from monitoring.service.set_statistics import CountedSets, as_json
+from schema.number_limits import LARGEST_SUMMED
 from schema.samples import Column
 from tests.support.counted_tables import Counter, rows_of, store, table_of
 from tests.support.databases import TestDatabase
@@ -144,7 +145,7 @@ def test_large_numbers_in_long_sets_are_counted(
     assert not judge_counted(counted, RULE).retraining_needed
     (column,) = counted.reference.features.columns
     assert (column.missing, column.maximum) == (0, large)
-    assert (column.mean is None) == (large > counting_sql.LARGEST_SUMMED)
+    assert (column.mean is None) == (large > LARGEST_SUMMED)
 
 
 def test_more_columns_than_fit_into_a_statement(counter: Counter) -> None:

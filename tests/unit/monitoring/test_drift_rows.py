@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from monitoring.errors import InvalidRows
+from monitoring.repository.drift_references import _values
 from monitoring.service.drift_rows import MOST_COLUMNS, pair_columns, read_rows, stored_table
 
 
@@ -93,10 +95,10 @@ def test_booleans_stored_as_numbers_are_booleans() -> None:
 
 
 def test_booleans_of_a_set_are_booleans() -> None:
-    # With gaps they come as objects, which are NumPy's.
-    cells = np.array([np.bool_(True), None, np.bool_(False)], dtype=object)
-    reference = stored_table(("x",), (cells,), 3)
-    (pair,) = pair_columns(reference, read_rows([[True], [False]], "data", ["x"]))
+    values = _values(pd.Series([True, None, False], dtype="boolean"))
+    (pair,) = pair_columns(
+        stored_table(("x",), (values,), 3), read_rows([[True], [False]], "data", ["x"])
+    )
     assert pair.kind == "boolean"
     assert list(pair.reference) == ["true", None, "false"]
 
